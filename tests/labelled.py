@@ -1,11 +1,13 @@
 """Drawn scenes with boxes or masks as labels, for tests of evaluations."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from sightglass.evaluation import stored
 from training.demo.scenes import draw, sample
 
 
@@ -36,3 +38,10 @@ def draw_masked(folder: Path, count: int) -> tuple[Path, Path]:
         Image.fromarray(scene.pixels).save(pictures / f"{number:02}.png")
         Image.fromarray(classes).save(masks / f"{number:02}.png")
     return pictures, masks
+
+
+def mark_stopped(folder: Path) -> None:
+    """Rewrite a run's evaluation as that of a stopped run."""
+    about, *rows = (folder / stored.FILE).read_text("utf-8").splitlines()
+    facts = stored.EvaluationFacts(**json.loads(about) | {"stopped": True})
+    stored.write(folder / stored.FILE, map(json.loads, rows), facts)

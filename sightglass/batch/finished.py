@@ -269,7 +269,7 @@ def decide_runs(runs: Mapping[Path, Evaluation]) -> Decision:
     counts = (kind_of(each.task).describe_not_counted(each.not_counted) for each in runs.values())
     corrected = (label_changes.describe(each.corrected) for each in runs.values())
     sentences = filter(None, (_list_left_out(runs, [*counts, *corrected]), *left_out))
-    return replace(decide(rows), stopped=any(map(run_store.is_stopped, runs)), left_out=" ".join(sentences))
+    return replace(decide(rows), left_out=" ".join(sentences))
 
 
 def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
@@ -380,11 +380,9 @@ def _describe_first(result: Result) -> tuple[str, str]:
             return f"{fit.right:,} of {plural(fit.objects, 'object')} found{so_far} ({of}).", f"{report.headline}."
         return f"{fit.scores['accuracy'].percent} right{so_far} ({of}).", ""
     if fit is not None:
-        name, score = next(iter(fit.scores.items()))
-        # The pictures of some batches are no random sample, so they have no interval.
-        return f"{NAMES[name]} {score.points} so far." if result.stopped else f"{fit.headline}.", ""
-    if (errors := measure_numbers(frame)) is not None:
-        return f"{errors.describe(scores.unit, interval=not result.stopped)}.", ""
+        return f"{fit.headline}.", ""
+    if (errors := measure_numbers(frame, result.stopped)) is not None:
+        return f"{errors.describe(scores.unit)}.", ""
     if not kind.names_classes:
         return f"{pictures}.", "Drop a .csv with file,label to see how far the numbers are off."
     if not (answers := frame["predicted"].nunique()):
@@ -424,14 +422,14 @@ def list_object_classes(report: ErrorReport) -> list[dict[str, Any]]:
 def list_area_classes(fit: EvaluationSummary) -> list[dict[str, Any]]:
     """Return a row for each class of a segmentation, the worst first."""
     return [
-        {"class": name, "IoU": None if math.isnan(score) else 100 * score, "95 %": interval}
+        {"class": name, "IoU": None if math.isnan(score) else 100 * score} | ({} if fit.stopped else {"95 %": interval})
         for name, _, interval in fit.list_classes()
         for score in (fit.by_class[name].value,)
     ]
 
 
 MEANINGS = dict(kind.agreement for kind in KINDS.values()) | {
-    "95 %": "The interval that holds the number of all such pictures in 95 of 100 sets; without one, too few pictures.",
+    "95 %": "The interval that holds the number of all such pictures in 95 of 100 sets; of too few, how many they are.",
     "Time": "Of one pass on the first picture: the median of several, and the fastest to the slowest.",
 }
 """Help of the columns of `list_models`."""
@@ -450,8 +448,8 @@ def list_models(result: Result, against: int) -> list[dict[str, Any]]:
             name, score = next(iter(fit.scores.items()))
             is_accuracy = name == "accuracy"
             row[capital(NAMES[name])] = score.percent if is_accuracy else score.points
-            # The pictures of some batches are no random sample, so they have no interval.
-            row["95 %"] = "" if result.stopped else score.percent_range if is_accuracy else score.range
+            interval = score.percent_range if is_accuracy else score.range_or_pictures
+            row["95 %"] = "" if fit.stopped else interval
             if kind.counts_objects:
                 row["Found"] = f"{fit.right:,} of {fit.objects:,}"
         row[kind.agreement[0]] = agreed.get(place, "")
@@ -471,18 +469,22 @@ class NumberErrors:
     """Without an interval: no number of pictures bounds how far a few others may be off."""
     median: Estimate
 
-    def describe(self, unit: str, *, interval: bool = True) -> str:
+    def describe(self, unit: str) -> str:
         """Describe the mean and median error, the latter with its interval."""
-        described, median = quantity(self.median.value, unit), self.median
-        if interval:
-            described = median.describe(described, f"{quantity(median.low)} to {quantity(median.high, unit)}")
+        median = self.median
+        ends = f"{quantity(median.low)} to {quantity(median.high, unit)}"
+        described = median.describe(quantity(median.value, unit), ends)
         sample = plural(median.pictures, "labelled picture")
         return f"Wrong by {quantity(self.mean, unit)} in the mean, {described} in the median: {sample}"
 
 
-def measure_numbers(frame: Frame) -> NumberErrors | None:
-    """Return a regression model's mean and median absolute error; None without labels or for classifiers."""
+def measure_numbers(frame: Frame, stopped: bool) -> NumberErrors | None:
+    """Return a regression model's mean and median absolute error; None without labels or for classifiers.
+
+    `stopped`: whether its run was: the median then has no interval.
+    """
     if "absolute_error" not in frame or frame["absolute_error"].isna().all():
         return None
     sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
-    return NumberErrors(float(sizes.mean()), estimate_median(sizes))
+    median = estimate_median(sizes)
+    return NumberErrors(float(sizes.mean()), median.without_interval if stopped else median)

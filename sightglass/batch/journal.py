@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,6 +144,10 @@ class Journal:
     def add(self, outcomes: list[Outcome]) -> None:
         """Append a batch's outcomes; from then on they are done."""
         self._remember(outcomes, self._write(outcomes))
+
+    def count_settled(self, keys: Iterable[str]) -> int:
+        """Return how many pictures no later run tries again."""
+        return sum(bool(self.done[key].stamp) for key in keys if key in self.done)
 
     def outcomes(self, keys: list[str]) -> Iterator[Outcome]:
         """Yield the finished outcomes of these pictures."""

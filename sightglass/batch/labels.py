@@ -224,9 +224,10 @@ def write_evaluation(work: Work, journal: Journal, items: Sequence[Item]) -> Non
         for name in (stored.FILE, SUMMARY, CSV):
             (work.folder / name).unlink(missing_ok=True)
         return
+    stopped = journal.count_settled([item.key for item in items]) < len(items)
     outcomes = (outcome for outcome in journal.outcomes([item.key for item in items]) if "rows" in outcome)
     rows = _list_evaluated(labels, kind, outcomes, {name: i for i, name in enumerate(facts.classes)})
-    stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown))
+    stored.write(work.folder / stored.FILE, rows, replace(facts, unknown=labels.unknown, stopped=stopped))
     write_summary(work.folder)
 
 

@@ -32,7 +32,7 @@ def read_charts(result: Result, model: int) -> tuple[Chart, ...]:
 
     Empty without labels. `model`: its index.
     """
-    key = (*stamp(result.plans[model].folder), result.stopped)
+    key = stamp(result.plans[model].folder)
     charts, _ = _charts.get_or_make(key, lambda: _make_charts(result, model))
     return charts
 
@@ -45,7 +45,7 @@ def _make_charts(result: Result, model: int) -> tuple[tuple[Chart, ...], int]:
         points = _list_points(result.frames[model])
         return ((Numbers(points, table.read_scores(folder).unit),) if points else ()), 0
     evaluation = stored.load(folder) if report is None else report.evaluation
-    charts = list_charts(evaluation, report, fit, stopped=result.stopped)
+    charts = list_charts(evaluation, report, fit)
     means = None if report is None else evidence.average(report.units, _find_maps(result.frames[model]))
     return (*charts, means) if means is not None else charts, evaluation.nbytes
 

@@ -139,10 +139,4 @@ def _draw_bar(each: ClassScore) -> ScoreBar:
 
 def list_bars(decision: Decision) -> list[ScoreBar]:
     """Return the models' scores with their intervals."""
-    bars = []
-    for row in decision.rows:
-        score = row.score
-        # The pictures of some batches are no random sample, so they have no interval.
-        ends = (score.value, score.value) if decision.stopped else score.ends
-        bars.append(ScoreBar(row.model, row.text, score.value, *ends))
-    return bars
+    return [ScoreBar(row.model, row.text, row.score.value, *row.score.ends) for row in decision.rows]

@@ -260,8 +260,7 @@ class BatchJob:
             run_labels.write_evaluation(self.work, self.journal, self.items)
         stamps = [self.journal.done[key].stamp for key in keys if key in self.journal.done]
         if self.facts is not None:
-            # What has no stamp is tried again by the next run.
-            run_store.write_facts(self.folder, replace(self.facts, done=sum(map(bool, stamps))))
+            run_store.write_facts(self.folder, replace(self.facts, done=self.journal.count_settled(keys)))
         return Summary(
             self.folder,
             pictures=len(keys),

@@ -289,7 +289,7 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     scores, truth = table.read_scores(folder), labels.read_labels(folder)
     files = _report_label_files(console, truth) if truth is not None else {}
     if not kinds.kind_of(scores.task).names_classes:
-        if (errors := finished.measure_numbers(finished.load(folder))) is None:
+        if (errors := finished.measure_numbers(finished.load(folder), run_store.is_stopped(folder))) is None:
             return files
         console.say(f"{errors.describe(scores.unit)}.")
         return files | {"errors": jsonable(asdict(errors))}
@@ -310,10 +310,12 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    classes, number, most = evaluation.list_classes(), kinds.kind_of(scores.task).number, LISTED
-    console.table(("class", number, interval := f"{number}, 95 %"), classes[:most], right=(number, interval))
-    if len(classes) > most:
-        console.say(f"The {most} lowest of {len(classes)} classes; summary.json has all.")
+    classes = evaluation.list_classes()
+    number = kinds.kind_of(scores.task).number
+    interval = "pictures" if evaluation.stopped else f"{number}, 95 %"
+    console.table(("class", number, interval), classes[:LISTED], right=(number, interval))
+    if len(classes) > LISTED:
+        console.say(f"The {LISTED} lowest of {len(classes)} classes; summary.json has all.")
     if evaluation.errors:
         objects, threshold = plural(evaluation.objects, "object"), percent(evaluation.threshold)
         console.say(f"{evaluation.right:,} of {objects} found at the threshold of {threshold}. Errors:")

@@ -469,23 +469,18 @@ def list_charts(
     evaluation: Evaluation,
     report: ErrorReport | None,
     fit: Metrics | EvaluationSummary,
-    *,
-    stopped: bool = False,
 ) -> tuple[Chart, ...]:
     """Return the charts of an evaluation; of a stopped run without intervals.
 
     `report`: its errors, None of a segmentation. `fit`: how well its answers fit the labels.
     """
-    by_class = fit.by_class
-    if stopped:
-        by_class = {name: replace(score, low=math.nan, high=math.nan) for name, score in by_class.items()}
-    classes = rank_classes(evaluation, report, by_class)
+    classes = rank_classes(evaluation, report, fit.by_class)
     if report is None:
         return (classes,)
     if kind_of(evaluation.task).counts_objects:
-        return draw_precision(evaluation, report, by_class), classes
+        return draw_precision(evaluation, report, fit.by_class), classes
     bins = bin_scores(report.units)
-    reliability = Reliability(bins, fit.scores["calibration_error"], not stopped)
+    reliability = Reliability(bins, fit.scores["calibration_error"], not evaluation.stopped)
     return ScoreHistogram(bins), confuse(report.units), reliability, classes
 
 

@@ -110,12 +110,15 @@ class Decision:
     """Share of AP or accuracy that may be lost, 0..1."""
     left_out: str = ""
     """What was not counted, as a sentence."""
-    stopped: bool = False
-    """Whether a run was stopped: nothing is decided, because its first pictures are no random sample."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a run was stopped: nothing is decided, because its first pictures are no random sample."""
+        return any(row.evaluation.stopped for row in self.rows)
 
     def choose(self, candidate: str = "", against: str = "", tolerance: float = TOLERANCE) -> "Decision":
         """Return the decision on other models or for another gap (`decide`)."""
-        return replace(decide(self.rows, candidate, against, tolerance), left_out=self.left_out, stopped=self.stopped)
+        return replace(decide(self.rows, candidate, against, tolerance), left_out=self.left_out)
 
     @property
     def pairs(self) -> int:

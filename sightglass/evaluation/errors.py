@@ -115,6 +115,8 @@ class EvaluationSummary(PlainResult):
     """Number of each type; none of a classifier."""
     unknown: tuple[str, ...]
     """Labels for which the model has no class."""
+    stopped: bool
+    """Whether the run was stopped: its first pictures are no random sample, so that no number has an interval."""
     corrected: int
     """Labels that a person added, removed or replaced after the run."""
     problems: tuple[tuple[str, str], ...]
@@ -133,9 +135,10 @@ class EvaluationSummary(PlainResult):
         else:
             right = int(kind.find_right(evaluation).sum())
         counts = {"pictures": pictures, "objects": objects, "classes": len(metrics.by_class)}
-        names = ("model", "task", "not_counted", "threshold", "unknown", "corrected")
+        names = ("model", "task", "not_counted", "threshold", "unknown", "stopped", "corrected")
+        headline = kind.headline(metrics.scores, counts)
         return cls(
-            headline=kind.headline(metrics.scores, counts),
+            headline=f"{headline} so far" if evaluation.stopped else headline,
             pictures=pictures,
             objects=objects,
             right=right,
@@ -153,9 +156,9 @@ class EvaluationSummary(PlainResult):
         return tuple(filter(None, (not_counted, label_changes.describe(self.corrected))))
 
     def list_classes(self) -> list[tuple[str, str, str]]:
-        """Return (name, number, interval) of each class, worst first."""
+        """Return (name, number, interval or number of pictures) of each class, worst first."""
         classes = sorted(self.by_class.items(), key=lambda item: (math.isnan(item[1].value), item[1].value, item[0]))
-        return [(name, score.points, score.range) for name, score in classes]
+        return [(name, score.points, score.range_or_pictures) for name, score in classes]
 
 
 MARGIN = 1.8

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +38,11 @@ class Estimate:
         return not math.isnan(self.low)
 
     @property
+    def without_interval(self) -> Self:
+        """The number alone, of pictures that are no random sample."""
+        return replace(self, low=math.nan, high=math.nan)
+
+    @property
     def ends(self) -> tuple[float, float]:
         """Of its interval; without one twice the number."""
         return (self.low, self.high) if self.has_interval else (self.value, self.value)
@@ -54,6 +59,11 @@ class Estimate:
             return "–"
         low, high = _round_outwards(self.low, self.high, 1000)
         return f"{signed(low, '.1f')} to {signed(high, '.1f')}"
+
+    @property
+    def range_or_pictures(self) -> str:
+        """`55.0 to 66.1`, or `4 pictures` where these give no interval."""
+        return self.range if self.has_interval else plural(self.pictures, "picture")
 
     @property
     def percent(self) -> str:
@@ -217,3 +227,12 @@ class Metrics:
     """(DRAWS,): that number on redrawn sets of pictures, which are the same for every model."""
     by_class: Mapping[str, Estimate] = field(repr=False)
     """The same metric, or another one, for each class with labels."""
+
+    @property
+    def without_intervals(self) -> Self:
+        """The numbers of pictures that are no random sample."""
+        scores, by_class = (
+            {name: score.without_interval for name, score in numbers.items()}
+            for numbers in (self.scores, self.by_class)
+        )
+        return replace(self, scores=scores, by_class=by_class)

@@ -177,8 +177,8 @@ class EvaluationKind:
     """List all right and wrong units, picture by picture."""
     describe_errors: Callable[[str, Sequence[ErrorUnit]], str] = _refuse_evaluation
     """Describe a model's errors, without a full stop."""
-    measure: Callable[[Evaluation], Metrics] = _refuse_evaluation
-    """Measure how well the answers fit the labels."""
+    compute: Callable[[Evaluation], Metrics] = _refuse_evaluation
+    """Compute how well the answers fit the labels, with intervals."""
     headline: Callable[[Scores, Mapping[str, int]], str] = _refuse_evaluation
     """Return the headline numbers with their intervals; takes the numbers of `pictures`, `objects` and `classes`."""
 
@@ -191,6 +191,11 @@ class EvaluationKind:
             named, first = (truth.files or ("no file",))[0], (keys or ("missing",))[0]
             first = f"{among.shown_folder}/{first}".removeprefix("/")
             raise Problem(f"None of the pictures has labels: those are of {named}, and the first picture is {first}.")
+
+    def measure(self, evaluation: Evaluation) -> Metrics:
+        """Return how well the answers fit the labels; of a stopped run without intervals."""
+        metrics = self.compute(evaluation)
+        return metrics.without_intervals if evaluation.stopped else metrics
 
     def find_right(self, evaluation: Evaluation) -> NDArray[np.bool_]:
         """Return which labelled objects, or pictures, are right, (objects,)."""
@@ -418,7 +423,7 @@ KINDS = {
         refuse=_refuse_masks,
         list_units=_list_pictures,
         describe_errors=_describe_wrong_pictures,
-        measure=_measure_classes,
+        compute=_measure_classes,
         headline=_describe_shares,
     ),
     "boxes": EvaluationKind(
@@ -437,7 +442,7 @@ KINDS = {
         judge=_judge_boxes,
         list_units=_list_objects,
         describe_errors=_describe_not_found,
-        measure=_measure_boxes,
+        compute=_measure_boxes,
         headline=_describe_boxes,
     ),
     "areas": EvaluationKind(
@@ -451,7 +456,7 @@ KINDS = {
         refuse=lambda truth: "" if truth.masks else MASKS_ONLY,
         find=GroundTruth.find_mask,
         judge=_judge_pixels,
-        measure=_measure_pixels,
+        compute=_measure_pixels,
         headline=_describe_pixels,
     ),
     "numbers": EvaluationKind(

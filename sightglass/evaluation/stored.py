@@ -76,6 +76,8 @@ class EvaluationFacts:
     """Minimum score of a shown box."""
     unknown: tuple[str, ...] = ()
     """Labels for which the model has no class."""
+    stopped: bool = False
+    """Whether the run was stopped: its first pictures are no random sample, so that its numbers have no intervals."""
 
 
 @dataclass(frozen=True, eq=False)

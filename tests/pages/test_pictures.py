@@ -1,7 +1,6 @@
 """Pictures: from dropped files or a folder to a decision, with everything that can go wrong as a sentence."""
 
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ from sightglass.ui.session.state import ChosenAnswer, Controls, Navigation, Reop
 from sightglass.ui.session.visitor import Visitor
 from sightglass.ui.views import charts
 from tests.corpus import saved, zip_of
-from tests.labelled import draw_scenes
+from tests.labelled import draw_scenes, mark_stopped
 from tests.pages.conftest import button, parameter, press, rerun_until, session, texts
 from tests.waits import patience
 
@@ -431,8 +430,7 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     (unit, *_) = ErrorReport(stored.load(first)).select("missed")
     relabel.change_label(folders, LabelChange(unit.picture.key, unit.label, unit.truth.box, removed=True))
     assert "1 label corrected." in compare(**pair)
-    monkeypatch.setattr(run_store, "is_stopped", lambda folder: folder == second)
-    os.utime(first / labels.FILE)
+    mark_stopped(second)
     assert "Not decided: a run was stopped" in (stopped := compare(**pair)) and "95" not in stopped
     capsys.readouterr()
     out = tmp_path / "cli"
@@ -480,7 +478,7 @@ def test_true_numbers_give_the_error(page, tmp_path):
     (tmp_path / "true.csv").write_text("file,label\na rod.png,0\nscene 1.png,0\n", "utf-8")
     app = run(choose(page(SCREEN, model="demo-regress"), folder, tmp_path / "true.csv"))
     folder = session(app, PicturesPage).job.plans[0].folder
-    errors = finished.measure_numbers(finished.load(folder))
+    errors = finished.measure_numbers(finished.load(folder), stopped=False)
     assert errors is not None and errors.describe("°") in headline(app) and texts(app).count("is: 0°") == 2
     assert app.selectbox(key="pictures-order-regress").value == "error"
 

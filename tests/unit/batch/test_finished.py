@@ -21,6 +21,7 @@ from sightglass.history.decks import pack, unpack
 from sightglass.models.labels import match
 from sightglass.pages.pictures.job import open_example
 from sightglass.report import deck_html, drawing
+from tests.labelled import mark_stopped
 
 
 def test_a_correction_changes_what_labels_mean(tmp_path: Path) -> None:
@@ -73,14 +74,25 @@ def test_which_classes_a_folder_means(folder: str, expected: set[str]) -> None:
     assert matches.get(folder, frozenset()) == expected
 
 
-def test_stopped_run_claims_no_interval() -> None:
+def test_stopped_run_claims_no_interval(tmp_path: Path) -> None:
     (plan, *_) = open_example().ready
     complete = finished.read([plan])
     part = replace(complete, stopped=True)
     title, words = finished.describe(part)
     assert " right so far (32 labelled pictures)." in title and words == "Stopped: the other pictures may differ."
     assert "so far" not in finished.describe(complete)[0]
-    assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(part, 0)[0]
+    folder = Path(shutil.copytree(plan.folder, tmp_path / "run"))
+    mark_stopped(folder)
+    run_labels.write_summary(folder)
+    summary = run_labels.load_summary(folder)
+    assert summary.headline.endswith(" so far") and "95 %" not in summary.headline
+    estimates = (*summary.scores.values(), *summary.by_class.values())
+    assert estimates and not any(estimate.has_interval for estimate in estimates)
+    accuracy = json.loads((folder / run_labels.SUMMARY).read_text("utf-8"))["summary"]["scores"]["accuracy"]
+    assert accuracy["value"] == summary.scores["accuracy"].value and accuracy["low"] is None
+    stopped = finished.read([replace(plan, folder=folder)])
+    assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(stopped, 0)[0]
+    assert not any("95 %" in chart.note for chart in run_charts.read_charts(stopped, 0))
 
 
 def test_deck_of_a_run_says_what_is_decided() -> None:

@@ -1,7 +1,9 @@
 """Runs with labels: answers compared with them, resumed like any other run, loaded as an evaluation."""
 
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +60,20 @@ def test_a_run_stores_the_answers_and_maps_of_the_explainer(dataset: tuple[Path,
         assert [*picture.maps] == list(range(len(result.predictions)))
         for i, heatmap in enumerate(result.heatmaps):
             assert heatmap.target.anchors == (predictions[i].anchor,)
+
+
+def test_the_evaluation_of_a_stopped_run_says_so(dataset: tuple[Path, Path], tmp_path: Path) -> None:
+    cancel = threading.Event()
+
+    def stop(share: float, _words: str) -> None:
+        if share > 0:
+            cancel.set()
+
+    settings: dict[str, Any] = {"labels": dataset[1], "batch_size": 2, "workers": 1}
+    assert run(dataset[0], MODEL, tmp_path, **settings, progress=stop, cancel=cancel).cancelled
+    assert stored.load(tmp_path).stopped
+    assert not run(dataset[0], MODEL, tmp_path, **settings).cancelled
+    assert not stored.load(tmp_path).stopped
 
 
 def test_later_labels_give_the_same(dataset, results, evaluation, tmp_path):

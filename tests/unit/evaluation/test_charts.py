@@ -196,8 +196,8 @@ def test_areas_are_chosen_by_mask_and_answer() -> None:
         EvaluatedPicture("1", (8, 8), pairs=((2, 2, 64),)),
         EvaluatedPicture("2", (8, 8), pairs=((1, 0, 64),)),
     )
-    evaluation = Evaluation("a", "a", "segment", CLASSES, 0.0, pictures=pictures)
-    (chart,) = charts.list_charts(evaluation, None, kind_of("segment").measure(evaluation), stopped=True)
+    evaluation = Evaluation("a", "a", "segment", CLASSES, 0.0, stopped=True, pictures=pictures)
+    (chart,) = charts.list_charts(evaluation, None, kind_of("segment").measure(evaluation))
     assert [(each.name, each.score.value) for each in chart.scores] == [("dog", 0.0), ("cat", 50 / 128), ("bird", 1.0)]
     assert chart.select(("dog",)).pictures == {"0", "2"} and chart.select(("bird",)).pictures == {"1"}
     assert "95 %" not in chart.note, "the pictures of a stopped run are no random sample"
