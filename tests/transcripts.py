@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
+from sightglass.explain.comparison.times import NOT_MEASURABLE
 from tests import examples
 
 DOCS = Path(__file__).parents[1] / "docs/cli.md"
 COLUMNS = "100"
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 _PROGRAM, _SHELL = "$ sightglass ", "$ "
-_TIME = r"\d+(\.\d+)?[  ](ms|s|min)\b"
-_BUSY = "note: the times were measured beside other work.\n"
+_TIME = rf"\d+(\.\d+)?[  ](ms|s|min)\b|{NOT_MEASURABLE}"
 _NUMBER = r"(< )?[-–]?\d[\d.,]*"
 
 
@@ -61,7 +61,6 @@ def _answered(part: str) -> str:
 
 def comparable(text: str) -> str:
     """Without what differs from machine to machine: numbers, the widths that go with them, how busy it was."""
-    text = text.replace(_BUSY, "")
     text = re.sub(_NUMBER, "0", re.sub(_TIME, "0", text.replace("\N{NO-BREAK SPACE}", " ")))
     return re.sub(r"[ ─]+", " ", re.sub(r"(?m)[ ─]+$", "", text))
 

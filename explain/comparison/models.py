@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sightglass.explain.comparison.times import Timing, describe_times, find_fastest, measure_in_turns
+from sightglass.explain.comparison.times import Timing, all_steady, describe_times, find_fastest, measure_in_turns
 from sightglass.explain.maps.statistics import Agreement, agreement_matrix, coarse
 from sightglass.explain.phrases import NBSP, listing, percent
 from sightglass.explain.tasks.detect import SAME, assign, measure_overlap
@@ -325,8 +325,13 @@ class Comparison:
         return None if place is None else self.names[place]
 
     @property
+    def steady(self) -> bool:
+        """Whether the machine did little else while the models were timed."""
+        return all_steady(self.timings)
+
+    @property
     def times(self) -> list[str]:
-        """The time of each model, in words; empty where they were not measured."""
+        """The time of each model in words, or that it cannot be told now; empty where nobody measured."""
         return describe_times(self.timings)
 
 

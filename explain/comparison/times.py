@@ -22,8 +22,8 @@ ROUNDS = 10
 """Passes of each model that are timed."""
 STEADY = 1.3
 """Median over fastest pass up to which a time says something about the model and not about the machine."""
-BESIDE_OTHER_WORK = "beside other work"
-"""What is said of times that were measured on a busy machine."""
+NOT_MEASURABLE = "not measurable now"
+"""What is said in place of times that a busy machine took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,10 @@ def all_steady(timings: Sequence[Timing]) -> bool:
 
 
 def describe_times(timings: Sequence[Timing]) -> list[str]:
-    """Return the times of models that were timed in turns.
-
-    Where the machine was busy, each text says so.
-    """
-    busy = "" if all_steady(timings) else f", {BESIDE_OTHER_WORK}"
-    return [f"{timing.text}{busy}" for timing in timings]
+    """Return the times of models that were timed in turns; where the machine was busy, that none can be told."""
+    if not all_steady(timings):
+        return [NOT_MEASURABLE] * len(timings)
+    return [timing.text for timing in timings]
 
 
 def find_fastest(timings: Sequence[Timing]) -> int | None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from sightglass.evaluation import figures
 from sightglass.evaluation.figures import ModelPoint
-from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
+from sightglass.explain.comparison.times import NOT_MEASURABLE
 from sightglass.ui.choices import model_picker
 from sightglass.ui.session import url_state
 
@@ -40,8 +40,10 @@ def draw(comparison: Comparison, choose: Callable[[int], None]) -> None:
         config={"displayModeBar": False},
         alt=f"The time of one pass over the size of the weights of {', '.join(comparison.names)}.",
     )
-    busy = "" if all_steady(comparison.timings) else f" The times were measured {BESIDE_OTHER_WORK}."
-    st.caption(f"A larger point: its map overlaps more with the first one's. A click shows the model large.{busy}")
+    if comparison.timings and not comparison.steady:
+        st.caption(f"The times are {NOT_MEASURABLE}: *Measure again* when the machine does little else.")
+        return
+    st.caption("A larger point: its map overlaps more with the first one's. A click shows the model large.")
     if lacking := figures.describe_untimed(list(points.values())):
         st.caption(lacking)
 
@@ -54,7 +56,7 @@ def _list_points(comparison: Comparison) -> dict[int, ModelPoint]:
         if megabytes is None:
             continue
         agreement = comparison.agreement(0, place)
-        median = comparison.timings[place].median if comparison.timings else None
+        median = comparison.timings[place].median if comparison.timings and comparison.steady else None
         overlap = None if agreement is None else agreement.iou_top20
         points[place] = ModelPoint(comparison.names[place], median, megabytes, overlap)
     return points

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.phrases import count, download
 from sightglass.explain.rendering.marks import box_mark
@@ -130,13 +129,11 @@ class Maps:
 
     def _list_costs(self) -> dict[str, list[str]]:
         """Return what the models cost, by the names of the rows."""
-        timings = self.comparison.timings
         explanations = self.comparison.explanations
         waiting = NOT_TIMED if time_job.failure(self.comparison) else MEASURING
-        time = "Time" if all_steady(timings) else f"Time, {BESIDE_OTHER_WORK}"
         sizes = [download(model_picker.megabytes(each.model)).removeprefix("about ") for each in explanations]
         return {
-            time: [timing.text for timing in timings] or [waiting] * len(explanations),
+            "Time": self.comparison.times or [waiting] * len(explanations),
             "Size": [size or NONE for size in sizes],
             "Parameters": [count(each.evidence.loaded.parameters) for each in explanations],
         }

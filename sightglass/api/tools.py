@@ -86,7 +86,7 @@ class Tools:
         shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
         answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
         sheet = contact_sheet(shown, [f"{name}: {answer}" for name, answer in zip(names, answers, strict=True)])
-        values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest}
+        values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest, "steady": compared.steady}
         return to_jpeg(sheet), values | {"answers": dict(zip(ids, answers, strict=True))}
 
     def prove(self, picture: Picture, model: Model = "", target: Target = "") -> Answer:

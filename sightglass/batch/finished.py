@@ -37,6 +37,7 @@ from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, Err
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
 from sightglass.explain import Explainer
+from sightglass.explain.comparison.times import NOT_MEASURABLE
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.phrases import capital, milliseconds, plural, quantity
 from sightglass.explain.picture.image import Image
@@ -126,7 +127,7 @@ def describe_time(folder: Path) -> str:
     if times is None:
         return ""
     if not times:
-        return "not measurable now"
+        return NOT_MEASURABLE
     least, median, largest = map(milliseconds, times)
     return f"{median} ({least} to {largest})"
 

@@ -17,7 +17,7 @@ from sightglass.common.files import Json
 from sightglass.common.work.progress import Progress
 from sightglass.explain import phrases
 from sightglass.explain.comparison import models
-from sightglass.explain.comparison.times import BESIDE_OTHER_WORK, all_steady
+from sightglass.explain.comparison.times import NOT_MEASURABLE
 from sightglass.explain.methods import SIMILARITY
 from sightglass.explain.similarity import ranking
 from sightglass.explain.similarity import similarity as engine
@@ -97,14 +97,13 @@ def _report(console: Console, comparison: models.Comparison) -> None:
         label, sure = result_folder.first_answer(explanation)
         # The size that sentences and pictures call the model by, if any, and its id.
         called = " ".join(dict.fromkeys((name, explanation.model.id)))
-        count, time = phrases.count(explanation.evidence.loaded.parameters), comparison.timings[i].median
+        count = phrases.count(explanation.evidence.loaded.parameters)
+        time = phrases.milliseconds(comparison.timings[i].median) if comparison.steady else NOT_MEASURABLE
         overlap = "–" if (agreement := comparison.agreement(0, i)) is None else f"{agreement.iou_top20:.2f}"
-        rows.append((called, label, sure or "–", phrases.milliseconds(time), count, overlap))
+        rows.append((called, label, sure or "–", time, count, overlap))
     value = " or ".join(dict.fromkeys(explanation.task.value for explanation in comparison.explanations))
     columns = ("map of", value, "one pass", "parameters", f"overlap with {comparison.names[0]}")
     console.table(("model", *columns), rows, right=columns[1:])
-    if not all_steady(comparison.timings):
-        console.say(f"note: the times were measured {BESIDE_OTHER_WORK}.")
     for name, explanation in zip(comparison.names, comparison.explanations, strict=True):
         if explanation.heatmaps:
             console.say(*describe_checks(explanation.known_checks(0), f"{name}, "))

@@ -14,7 +14,7 @@ import numpy as np
 from sightglass.common.fonts import find_other, spell_missing, spell_unknown
 from sightglass.explain.phrases import capital, percent, shorten
 from sightglass.report.layouts import INCH, LETTERS, Rect, Theme, hex_of
-from sightglass.report.view import Chart, ChartLine, LineName, ScoreBar
+from sightglass.report.view import Chart, ChartLine, LineName, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -188,8 +188,9 @@ def slide(chart: Chart, rect: Rect, theme: Theme, format: Literal["png", "svg"])
     return save(draw, chart.sentence, format)
 
 
-def intervals(scores: Sequence[ScoreBar], rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
-    """Return each model's score with its interval for a slide, one below the other."""
+def intervals(view: View, rect: Rect, theme: Theme, format: Literal["png", "svg"]) -> bytes:
+    """Return each model's number with its interval for a slide, one below the other."""
+    scores = view.scores
     ink, soft, accent, ground = (hex_of(color) for color in (theme.ink, theme.soft, theme.accent, theme.ground))
 
     def draw() -> Figure:
@@ -203,12 +204,13 @@ def intervals(scores: Sequence[ScoreBar], rect: Rect, theme: Theme, format: Lite
             axes.text(score.value, row - 0.22, score.text, color=ink, fontsize=LETTERS, ha="center")
         axes.set_yticks(range(len(scores)), [shorten(score.name, 24, len) for score in scores])
         axes.set_ylim(len(scores) - 0.5, -0.6)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+        if not view.axis:
+            axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
         axes.tick_params(colors=soft, labelsize=LETTERS)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(soft)
         label = "95 % interval, in hundredths" if any(score.low < score.high for score in scores) else "in hundredths"
-        axes.set_xlabel(label, fontsize=LETTERS, color=soft)
+        axes.set_xlabel(view.axis or label, fontsize=LETTERS, color=soft)
         return canvas
 
     return save(draw, "; ".join(f"{score.name} {score.text}" for score in scores), format)

@@ -52,7 +52,7 @@ def draw_layers(
         return [Layer("Clip", view.title, view.pictures[0].jpeg)]
     if view.scores:
         about = "; ".join(f"{bar.name} {bar.text}" for bar in view.scores)
-        return [Layer("Scores", about, charts.intervals(view.scores, item.rect, theme, chart))]
+        return [Layer("Scores", about, charts.intervals(view, item.rect, theme, chart))]
     if item.kind == "chart":
         curves = view.charts[item.index]
         return [Layer("Proof", curves.sentence, charts.slide(curves, item.rect, theme, chart))]

@@ -11,7 +11,7 @@ from pydantic import AliasPath, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sightglass.common.files import Json
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.comparison.times import Timing, all_steady
+from sightglass.explain.comparison.times import Timing
 from sightglass.explain.maps.boxes import BoxNumbers
 from sightglass.explain.maps.heatmap import State
 from sightglass.explain.maps.statistics import Agreement, Statistics
@@ -176,7 +176,7 @@ class ComparisonResult(PlainResult):
     picture: str
     verdict: str
     fastest: str | None
-    """null if the measured times are too close to tell, or were measured beside other work."""
+    """null if the measured times are too close to tell, or not measurable (`steady`)."""
     steady: bool
     """Whether the machine did little else while the times were measured, in ten passes of each model in turns."""
     common: Corners
@@ -199,7 +199,7 @@ class ComparisonResult(PlainResult):
             verdict=compared.verdict,
             common=compared.common,
             fastest=compared.fastest,
-            steady=all_steady(compared.timings),
+            steady=compared.steady,
             models=[
                 ComparedModel.build(explanation, name=name, timing=timing, saved=record)
                 for explanation, name, timing, record in parts

@@ -130,7 +130,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class ScoreBar:
-    """The score of one of several models on labelled pictures, with its interval."""
+    """A number of one of several models, with its interval."""
 
     name: str
     text: str
@@ -169,7 +169,9 @@ class View:
     sides: tuple[str, ...] = ()
     """What red and what blue mean in a difference."""
     scores: tuple[ScoreBar, ...] = ()
-    """A chart in place of pictures."""
+    """A chart in place of pictures: shares with their 95 % intervals, or what `axis` says."""
+    axis: str = ""
+    """What the numbers of the chart are, where they are no shares: `ms of one pass`."""
     left_out: str = ""
     """What was not counted in it; said before an export."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sightglass.common.errors import Problem
 from sightglass.explain.maps.statistics import share_difference
 from sightglass.explain.methods import METHODS
-from sightglass.explain.phrases import capital, kinds, listing, percent, quantity
+from sightglass.explain.phrases import capital, kinds, listing, milliseconds, percent, quantity
 from sightglass.explain.rendering.style import Box as Corners
 from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence, describe, describe_independent
@@ -24,6 +24,7 @@ from sightglass.report.view import (
     Box,
     Map,
     Picture,
+    ScoreBar,
     View,
     shorten,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from sightglass.explain.tasks.parts import Change
     from sightglass.models.adapter import Prediction
 
+TIMED = "The median of ten passes of each model, in turns; the bars reach from the fastest to the slowest."
 MAX_WORDS = 9
 """Maximum words of a title."""
 
@@ -272,15 +274,27 @@ def models_view(comparison: Comparison, names: Sequence[str], look: Mapping[str,
 
 def comparison_views(comparison: Comparison, names: Sequence[str], sizes: Sequence[int | None]) -> Iterator[View]:
     """Yield the slide of several models on one picture, of their times and sizes in bytes, and of each model's map."""
-    view, lines = models_view(comparison, names), []
+    view = models_view(comparison, names)
     yield view
-    for name, time, size in zip(names, comparison.times, sizes, strict=True):
-        weights = [quantity(size / 1e6, "MB")] if size else []
-        lines.append(f"{name}: {', '.join([f'one pass {time}', *weights])}")
-    yield new_view([], title="Time and size", sentence="\n".join(lines), kind="text", made=view.made)
+    yield _costs_view(comparison, names, sizes, view.made)
     for name, result in zip(names, comparison.explanations, strict=True):
         # The title says what the map is of, which need not be the model's first answer.
         yield replace(map_view(result), title=statement(name_answer(explained_picture(result, name=name))))
+
+
+def _costs_view(comparison: Comparison, names: Sequence[str], sizes: Sequence[int | None], made: str) -> View:
+    """Return the slide of times and sizes: a chart, or words where the times cannot be told."""
+    title = "Time and size"
+    weights = [quantity(size / 1e6, "MB") if size else "" for size in sizes]
+    if not comparison.steady:
+        told = zip(names, comparison.times, weights, strict=True)
+        lines = [f"{name}: {', '.join(filter(None, (f'one pass {time}', size)))}" for name, time, size in told]
+        return new_view([], title=title, sentence="\n".join(lines), kind="text", made=made)
+    bars = []
+    for name, time, size in zip(names, comparison.timings, weights, strict=True):
+        text = ", ".join(filter(None, (milliseconds(time.median), size)))
+        bars.append(ScoreBar(name, text, time.median, time.fastest, time.slowest))
+    return new_view([], title=title, sentence=TIMED, scores=tuple(bars), axis="ms of one pass", made=made)
 
 
 def change_view(before: Explanation, after: Explanation, changes: Sequence[Change], title: str) -> View:
