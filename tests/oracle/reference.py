@@ -59,6 +59,19 @@ def centre_crop(picture: Image.Image, side: int, resize: int, mean: Sequence[flo
     return Placed(normalise(cropped, mean, std), (size[0] / wide, size[1] / high), (-left, -top))
 
 
+def letterbox(picture: Image.Image, side: int, stride: int, tone: float = 114 / 255) -> Placed:
+    """Fit a picture between grey bars of less than a stride, as Ultralytics' detectors do; bilinear, no antialias."""
+    wide, high = picture.size
+    ratio = min(side / wide, side / high)
+    across, down = round(wide * ratio), round(high * ratio)
+    values = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1).copy())[None]
+    resized = nn.functional.interpolate(values, (down, across), mode="bilinear").round() / 255
+    bars_x, bars_y = (side - across) % stride, (side - down) % stride
+    left, top = bars_x // 2, bars_y // 2
+    framed = nn.functional.pad(resized, (left, bars_x - left, top, bars_y - top), value=tone)
+    return Placed(framed, (across / wide, down / high), (left, top))
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A layer's output and its gradient for one number of the answer."""
@@ -121,6 +134,62 @@ CAMS: dict[str, Callable[[Recorded], Tensor]] = {
     "gradcam++": grad_cam_plus_plus,
     "xgradcam": x_grad_cam,
 }
+
+
+def gradient(module: nn.Module, tensor: Tensor, target: int) -> Tensor:
+    """Return the gradient of a class's logit at the input, (C, h, w)."""
+    inputs = tensor.clone().requires_grad_(True)
+    with torch.enable_grad():
+        (found,) = torch.autograd.grad(deepcopy(module).eval()(inputs)[0, target], inputs)
+    return found[0]
+
+
+def saliency(module: nn.Module, tensor: Tensor, _grey: Tensor, target: int) -> Tensor:
+    """Simonyan et al. 2014, summed over channels."""
+    return gradient(module, tensor, target).abs().sum(0)
+
+
+def input_x_gradient(module: nn.Module, tensor: Tensor, _grey: Tensor, target: int) -> Tensor:
+    """Shrikumar et al. 2016, summed over channels."""
+    return (tensor[0] * gradient(module, tensor, target)).sum(0)
+
+
+def integrated_gradients(module: nn.Module, tensor: Tensor, grey: Tensor, target: int, steps: int = 50) -> Tensor:
+    """Sundararajan et al. 2017 by Gauss and Legendre's places on the line, as captum has them."""
+    places, weights = np.polynomial.legendre.leggauss(steps)
+    on_line = [
+        weight / 2 * gradient(module, grey + (place + 1) / 2 * (tensor - grey), target)
+        for place, weight in zip(places, weights, strict=True)
+    ]
+    return ((tensor - grey)[0] * torch.stack(on_line).sum(0)).float().sum(0)
+
+
+AT_PIXELS: dict[str, Callable[[nn.Module, Tensor, Tensor, int], Tensor]] = {
+    "saliency": saliency,
+    "inputxgradient": input_x_gradient,
+    "integratedgradients": integrated_gradients,
+}
+
+
+def find_boxes(raw: Tensor, placed: Placed, confidence: float, iou: float) -> list[tuple[int, float, list[float]]]:
+    """Return class, score and xyxy in the picture of a YOLO's output (4 + K, N), greedily by classes, best first."""
+    from torchvision.ops import box_iou
+
+    scores, classes = raw[4:].max(0)
+    x, y, wide, high = raw[:4]
+    corners = torch.stack((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), 1)
+    kept: list[int] = []
+    for place in scores.argsort(descending=True).tolist():
+        rivals = [other for other in kept if classes[other] == classes[place]]
+        overlaps = box_iou(corners[place : place + 1], corners[rivals])
+        if scores[place] > confidence and not bool((overlaps > iou).any()):
+            kept.append(place)
+    found = []
+    for place in kept:
+        x0, y0, x1, y1 = corners[place].tolist()
+        box = [*placed.to_picture(x0, y0), *placed.to_picture(x1, y1)]
+        found.append((int(classes[place]), float(scores[place]), box))
+    return found
 
 
 def shared_strongest(first: Floats, second: Floats, share: float = 0.2) -> float:

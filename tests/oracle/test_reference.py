@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 from torchvision import transforms
+from ultralytics.nn.tasks import DetectionModel
 
 from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import hottest_mask, iou, rank_correlation
 from tests.oracle import reference
+from training.demo.scenes import draw, sample
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CLASSES = 4
@@ -102,3 +105,37 @@ def test_statistics_of_two_maps_are_those_by_hand(seed: int, high: int, wide: in
     assert rank_correlation(first, second) == pytest.approx(reference.rank_correlation(first, second), abs=1e-6)
     shared = iou(hottest_mask(first, 0.2), hottest_mask(second, 0.2))
     assert shared == pytest.approx(reference.shared_strongest(first, second), abs=1e-9)
+
+
+@few
+@given(designs, pictures, st.integers(0, CLASSES - 1), st.sampled_from(tuple(reference.AT_PIXELS)))
+def test_maps_at_the_pixels_are_those_of_plain_autograd(
+    design: Design, picture: Image.Image, target: int, method: str
+) -> None:
+    module, side = design.build(), 48
+    steps = [transforms.Resize((side, side)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    explainer = Explainer(module, preprocess=transforms.Compose(steps), task="classify", layers=["0"])
+    result = explainer(picture, targets=target, method=method)
+    grey = reference.normalise(Image.new("RGB", (1, 1), (128, 128, 128)), MEAN, STD).expand(1, 3, side, side)
+    tensor = reference.squash(picture, side, MEAN, STD).tensor
+    expected = reference.AT_PIXELS[method](module, tensor, grey, target).numpy()
+    assert np.allclose(result.heatmaps[0].raw[0], expected, atol=1e-4 * np.abs(expected).max())
+
+
+@few
+@given(st.integers(0, 10_000), st.integers(60, 300), st.integers(60, 300), st.sampled_from((0.1, 0.25, 0.6)))
+def test_boxes_are_those_of_the_untouched_detector(seed: int, wide: int, high: int, confidence: float) -> None:
+    explainer = Explainer("demo-s")
+    picture = Image.fromarray(draw(sample(seed, task="detect", held_out=True)).pixels).resize((wide, high))
+    module = explainer.loaded.adapter.module
+    untouched = DetectionModel(deepcopy(module.yaml), ch=3, verbose=False).eval()
+    untouched.fuse(verbose=False).load_state_dict(module.state_dict())
+    placed = reference.letterbox(picture, 288, 16)
+    with torch.no_grad():
+        raw = untouched(placed.tensor)[0][0]
+    expected = reference.find_boxes(raw, placed, confidence, 0.7)
+    found = explainer(picture, maps=False, confidence=confidence, iou=0.7, top_k=100).predictions
+    print(found, expected)
+    assert [each.index for each in found] == [index for index, _, _ in expected]
+    assert np.allclose([each.score for each in found], [score for _, score, _ in expected], atol=2e-3)
+    assert np.allclose([each.box for each in found], [box for _, _, box in expected], atol=0.5)
