@@ -40,6 +40,9 @@ oldest: .venv/dev ## the tests of pages with the oldest Streamlit that requireme
 	rm -rf build/oldest && $(BIN)/pip install -q --no-deps --target build/oldest/site-packages "$$(sed -n 's/^\(streamlit\)>=\([0-9.]*\).*/\1==\2.*/p' requirements.txt)"
 	PYTHONPATH=$(CURDIR)/build/oldest/site-packages $(TESTS) tests/pages tests/browser
 
+oracle: .venv/dev ## random cases against an independent reference and laws, for an hour
+	$(BIN)/python -m tests.oracle
+
 weights: .venv/dev ## the tests that need real weights, in the folders that SIGHTGLASS_WEIGHTS names
 	$(TESTS) -o timeout=1800 -m 'weights and not release'
 
@@ -98,4 +101,4 @@ $(TYPED): sightglass explain models pages dashboard.py
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."
 
-.PHONY: help run test types javascript quick slow oldest weights release check format docs bench examples lock audit sbom
+.PHONY: help run test types javascript quick slow oldest oracle weights release check format docs bench examples lock audit sbom

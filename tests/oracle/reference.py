@@ -29,6 +29,8 @@ class Placed:
     """Pixels of the input for one of the picture, across and down."""
     offset: tuple[float, float]
     """Where the picture's upper left corner lies in the input, across and down; negative where it is cropped."""
+    size: tuple[int, int]
+    """The picture's width and height."""
 
     def to_picture(self, x: float, y: float) -> tuple[float, float]:
         """Return the point of the picture under a point of the input."""
@@ -45,7 +47,7 @@ def squash(picture: Image.Image, side: int, mean: Sequence[float], std: Sequence
     """Resize both sides to one length."""
     wide, high = picture.size
     resized = picture.resize((side, side), Image.Resampling.BILINEAR)
-    return Placed(normalise(resized, mean, std), (side / wide, side / high), (0.0, 0.0))
+    return Placed(normalise(resized, mean, std), (side / wide, side / high), (0.0, 0.0), picture.size)
 
 
 def centre_crop(picture: Image.Image, side: int, resize: int, mean: Sequence[float], std: Sequence[float]) -> Placed:
@@ -56,20 +58,22 @@ def centre_crop(picture: Image.Image, side: int, resize: int, mean: Sequence[flo
     resized = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR)
     left, top = (round((length - side) / 2.0) for length in size)
     cropped = resized.crop((left, top, left + side, top + side))
-    return Placed(normalise(cropped, mean, std), (size[0] / wide, size[1] / high), (-left, -top))
+    return Placed(normalise(cropped, mean, std), (size[0] / wide, size[1] / high), (-left, -top), picture.size)
 
 
 def letterbox(picture: Image.Image, side: int, stride: int, tone: float = 114 / 255) -> Placed:
-    """Fit a picture between grey bars of less than a stride, as Ultralytics' detectors do; bilinear, no antialias."""
+    """Fit a picture between grey bars of less than a stride, as Ultralytics' detectors do, resized by OpenCV."""
+    import cv2
+
     wide, high = picture.size
     ratio = min(side / wide, side / high)
     across, down = round(wide * ratio), round(high * ratio)
-    values = torch.from_numpy(np.asarray(picture.convert("RGB"), np.float32).transpose(2, 0, 1).copy())[None]
-    resized = nn.functional.interpolate(values, (down, across), mode="bilinear").round() / 255
+    pixels = cv2.resize(np.asarray(picture.convert("RGB")), (across, down))
+    resized = torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32) / 255)[None]
     bars_x, bars_y = (side - across) % stride, (side - down) % stride
     left, top = bars_x // 2, bars_y // 2
     framed = nn.functional.pad(resized, (left, bars_x - left, top, bars_y - top), value=tone)
-    return Placed(framed, (across / wide, down / high), (left, top))
+    return Placed(framed, (across / wide, down / high), (left, top), picture.size)
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ AT_PIXELS: dict[str, Callable[[nn.Module, Tensor, Tensor, int], Tensor]] = {
 
 
 def find_boxes(raw: Tensor, placed: Placed, confidence: float, iou: float) -> list[tuple[int, float, list[float]]]:
-    """Return class, score and xyxy in the picture of a YOLO's output (4 + K, N), greedily by classes, best first."""
+    """Return class, score and xyxy, cut at the picture, of a YOLO's output (4 + K, N): greedily by class."""
     from torchvision.ops import box_iou
 
     scores, classes = raw[4:].max(0)
@@ -187,7 +191,8 @@ def find_boxes(raw: Tensor, placed: Placed, confidence: float, iou: float) -> li
     found = []
     for place in kept:
         x0, y0, x1, y1 = corners[place].tolist()
-        box = [*placed.to_picture(x0, y0), *placed.to_picture(x1, y1)]
+        ends = [*placed.to_picture(x0, y0), *placed.to_picture(x1, y1)]
+        box = [min(max(end, 0.0), side) for end, side in zip(ends, placed.size * 2, strict=True)]
         found.append((int(classes[place]), float(scores[place]), box))
     return found
 

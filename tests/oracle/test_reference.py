@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch import nn
 from torchvision import transforms
 from ultralytics.nn.tasks import DetectionModel
 
@@ -19,56 +17,20 @@ from sightglass.evaluation.intervals import estimate_share
 from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import hottest_mask, iou, rank_correlation
 from tests.oracle import reference
+from tests.oracle.budget import budget
+from tests.oracle.networks import CLASSES, MEAN, STD, Design, designs, explain, pictures
 from training.demo.scenes import draw, sample
 
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-CLASSES = 4
 MAPS = tuple(reference.CAMS)
 
 
-@dataclass(frozen=True)
-class Design:
-    """A random network: its widths, strides and ends."""
-
-    seed: int
-    widths: tuple[int, ...]
-    strides: tuple[int, ...]
-    pooled: bool
-
-    def build(self) -> nn.Module:
-        torch.manual_seed(self.seed)
-        layers: list[nn.Module] = []
-        taken = 3
-        for width, stride in zip(self.widths, self.strides, strict=True):
-            layers += [nn.Conv2d(taken, width, 3, stride, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-            taken = width
-        end = nn.AdaptiveAvgPool2d(1 if self.pooled else 2)
-        module = nn.Sequential(*layers, end, nn.Flatten(), nn.Linear(taken * (1 if self.pooled else 4), CLASSES))
-        return module.eval()
-
-
-designs = st.builds(
-    lambda seed, parts, pooled: Design(seed, tuple(w for w, _ in parts), tuple(s for _, s in parts), pooled),
-    st.integers(0, 10_000),
-    st.lists(st.tuples(st.integers(2, 6), st.sampled_from((1, 2))), min_size=2, max_size=4),
-    st.booleans(),
-)
-pictures = st.builds(
-    lambda seed, wide, high: Image.fromarray(np.random.default_rng(seed).integers(0, 256, (high, wide, 3), np.uint8)),
-    st.integers(0, 10_000),
-    st.integers(40, 130),
-    st.integers(40, 130),
-)
-few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@few
+@budget
 @given(designs, pictures, st.integers(0, CLASSES - 1), st.sampled_from(MAPS), st.sampled_from(("squash", "crop")))
 def test_raw_maps_and_answers_are_those_of_plain_autograd(
     design: Design, picture: Image.Image, target: int, method: str, mode: str
 ) -> None:
     module, side = design.build(), 64
-    path = str(3 * len(design.widths) - 1)
+    path = design.last_layer
     resize = transforms.Resize((side, side)) if mode == "squash" else transforms.Resize(72)
     steps = [resize, *([] if mode == "squash" else [transforms.CenterCrop(side)])]
     preprocess = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
@@ -90,7 +52,7 @@ def test_raw_maps_and_answers_are_those_of_plain_autograd(
     assert np.allclose(extent, corners, atol=max(1 / scale for scale in placed.scale))
 
 
-@few
+@budget
 @given(st.integers(1, 40).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
 def test_an_interval_of_a_share_is_exact(counts: tuple[int, int]) -> None:
     right, count = counts
@@ -98,7 +60,7 @@ def test_an_interval_of_a_share_is_exact(counts: tuple[int, int]) -> None:
     assert (estimate.low, estimate.high) == pytest.approx(reference.exact_interval(right, count), abs=1e-9)
 
 
-@few
+@budget
 @given(st.integers(0, 10_000), st.integers(3, 30), st.integers(3, 30))
 def test_statistics_of_two_maps_are_those_by_hand(seed: int, high: int, wide: int) -> None:
     first, second = np.random.default_rng(seed).random((2, high, wide), np.float32)
@@ -107,22 +69,21 @@ def test_statistics_of_two_maps_are_those_by_hand(seed: int, high: int, wide: in
     assert shared == pytest.approx(reference.shared_strongest(first, second), abs=1e-9)
 
 
-@few
+@budget
 @given(designs, pictures, st.integers(0, CLASSES - 1), st.sampled_from(tuple(reference.AT_PIXELS)))
 def test_maps_at_the_pixels_are_those_of_plain_autograd(
     design: Design, picture: Image.Image, target: int, method: str
 ) -> None:
     module, side = design.build(), 48
-    steps = [transforms.Resize((side, side)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
-    explainer = Explainer(module, preprocess=transforms.Compose(steps), task="classify", layers=["0"])
-    result = explainer(picture, targets=target, method=method)
-    grey = reference.normalise(Image.new("RGB", (1, 1), (128, 128, 128)), MEAN, STD).expand(1, 3, side, side)
+    result = explain(module, "0", side)(picture, targets=target, method=method)
+    grey = reference.normalise(Image.new("RGB", (1, 1), (114, 114, 114)), MEAN, STD).expand(1, 3, side, side)
     tensor = reference.squash(picture, side, MEAN, STD).tensor
     expected = reference.AT_PIXELS[method](module, tensor, grey, target).numpy()
-    assert np.allclose(result.heatmaps[0].raw[0], expected, atol=1e-4 * np.abs(expected).max())
+    # A place next to a ReLU's bend may fall to either side of it by rounding.
+    assert np.linalg.norm(result.heatmaps[0].raw[0] - expected) <= 1e-3 * np.linalg.norm(expected)
 
 
-@few
+@budget
 @given(st.integers(0, 10_000), st.integers(60, 300), st.integers(60, 300), st.sampled_from((0.1, 0.25, 0.6)))
 def test_boxes_are_those_of_the_untouched_detector(seed: int, wide: int, high: int, confidence: float) -> None:
     explainer = Explainer("demo-s")
@@ -130,12 +91,11 @@ def test_boxes_are_those_of_the_untouched_detector(seed: int, wide: int, high: i
     module = explainer.loaded.adapter.module
     untouched = DetectionModel(deepcopy(module.yaml), ch=3, verbose=False).eval()
     untouched.fuse(verbose=False).load_state_dict(module.state_dict())
-    placed = reference.letterbox(picture, 288, 16)
+    placed = reference.letterbox(picture, 192, 32)
     with torch.no_grad():
         raw = untouched(placed.tensor)[0][0]
     expected = reference.find_boxes(raw, placed, confidence, 0.7)
     found = explainer(picture, maps=False, confidence=confidence, iou=0.7, top_k=100).predictions
-    print(found, expected)
     assert [each.index for each in found] == [index for index, _, _ in expected]
-    assert np.allclose([each.score for each in found], [score for _, score, _ in expected], atol=2e-3)
-    assert np.allclose([each.box for each in found], [box for _, _, box in expected], atol=0.5)
+    assert np.allclose([each.score for each in found], [score for _, score, _ in expected], atol=1e-5)
+    assert np.allclose([each.box for each in found], [box for _, _, box in expected], atol=1e-3)
