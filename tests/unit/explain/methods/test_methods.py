@@ -320,14 +320,6 @@ def test_a_map_by_hand_is_clipped_and_scaled_in_that_order() -> None:
     np.testing.assert_array_equal(result.heatmaps[1].raw[0], [[-3, 2], [-18, 8]])
 
 
-@pytest.mark.parametrize("name", [m.id for m in METHODS.values() if m.compute_name])
-def test_more_targets_at_once_are_the_same_as_one_by_one(name: str, bus: Path) -> None:
-    (together,) = METHODS[name].run(evidence_of(("bn2",), bus), [Target(i, "") for i in (1, 2)]).maps
-    for i, index in enumerate((1, 2)):
-        alone = evidence_of(("bn2",), bus)
-        torch.testing.assert_close(together[i], METHODS[name].run(alone, [Target(index, "")]).maps[0][0])
-
-
 def test_method_spellings_and_suggestion() -> None:
     for entry in METHODS.values():
         assert method(entry.name) is method(entry.id) is entry
