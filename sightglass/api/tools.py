@@ -84,10 +84,12 @@ class Tools:
         ids, names = choose_compared([service.local_model(name).id for name in models or (settings().api_model,)])
         compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
         shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
-        answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
-        sheet = contact_sheet(shown, [f"{name}: {answer}" for name, answer in zip(names, answers, strict=True)])
+        mapped = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
+        sheet = contact_sheet(shown, [f"{name}, map of {label}" for name, label in zip(names, mapped, strict=True)])
+        answers = [plain_text(each.task.wording.answer(each)) for each in compared.explanations]
         values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest, "steady": compared.steady}
-        return to_jpeg(sheet), values | {"answers": dict(zip(ids, answers, strict=True))}
+        values |= {"maps_of": dict(zip(ids, mapped, strict=True)), "answers": dict(zip(ids, answers, strict=True))}
+        return to_jpeg(sheet), values
 
     def prove(self, picture: Picture, model: Model = "", target: Target = "") -> Answer:
         """Test a map: hide what it shows, and compare with maps that know nothing of the answer."""

@@ -32,7 +32,7 @@ from sightglass.evaluation.boxes import RIGHT
 from sightglass.evaluation.causes import Cause, Trial, group_trials, try_errors
 from sightglass.evaluation.decision import Decision, decide, find_size, score_runs
 from sightglass.evaluation.errors import ErrorReport, EvaluationSummary
-from sightglass.evaluation.intervals import Estimate, estimate_median
+from sightglass.evaluation.intervals import Estimate, EstimateSoFar, estimate_median
 from sightglass.evaluation.kinds import KINDS, NAMES, TYPE_NAMES, Agreement, ErrorUnit, kind_of
 from sightglass.evaluation.label_files.values import to_number
 from sightglass.evaluation.stored import Evaluation
@@ -475,7 +475,8 @@ class NumberErrors:
         median = self.median
         ends = f"{quantity(median.low)} to {quantity(median.high, unit)}"
         described = median.describe(quantity(median.value, unit), ends)
-        sample = plural(median.pictures, "labelled picture")
+        so_far = " so far" if isinstance(median, EstimateSoFar) else ""
+        sample = f"{plural(median.pictures, 'labelled picture')}{so_far}"
         return f"Wrong by {quantity(self.mean, unit)} in the mean, {described} in the median: {sample}"
 
 
@@ -488,4 +489,4 @@ def measure_numbers(frame: Frame, stopped: bool) -> NumberErrors | None:
         return None
     sizes = frame["absolute_error"].dropna().to_numpy(np.float64)
     median = estimate_median(sizes)
-    return NumberErrors(float(sizes.mean()), median.without_interval if stopped else median)
+    return NumberErrors(float(sizes.mean()), EstimateSoFar.of(median) if stopped else median)

@@ -136,7 +136,9 @@ def describe_coverage(
 def describe_reading(truth: GroundTruth, kind: EvaluationKind) -> list[str]:
     """Return what labels were read as, a sentence each."""
     indices = [INDICES] if truth.indexed and kind.names_classes else []
-    return [*truth.read_as.list_sentences(), *indices]
+    # True numbers are no classes.
+    read_as = truth.read_as if kind.names_classes else replace(truth.read_as, classes=0)
+    return [*read_as.list_sentences(), *indices]
 
 
 def describe_files(truth: GroundTruth, pictures: Collection[str]) -> list[str]:

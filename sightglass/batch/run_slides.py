@@ -116,7 +116,13 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
     title = views.statement(decision.headline, decision.headline.partition(";")[0])
     sizes = [f", {quantity(row.size / 1e6, 'MB')}" if row.size else "" for row in decision.rows]
     scores = tuple(replace(bar, text=bar.text + size) for bar, size in zip(list_bars(decision), sizes, strict=True))
-    return views.new_view([], title=title, sentence=decision.comparison, scores=scores, left_out=left_out)
+    sentence = decision.comparison
+    if not decision.reference.score.has_interval:
+        pictures = plural(len(decision.reference.evaluation.pictures), "picture")
+        sentence = (
+            f"{sentence} The dots have no interval: {pictures}{' so far' if decision.stopped else ' are too few'}."
+        )
+    return views.new_view([], title=title, sentence=sentence, scores=scores, left_out=left_out)
 
 
 def _draw_classes(result: Result, model: int) -> View | None:

@@ -18,7 +18,7 @@ from sightglass import history
 from sightglass.batch import finished, labels, relabel, run_store, runner, table
 from sightglass.cli import options as cli
 from sightglass.cli.console import EXAMPLE_USED, STANDARD_INPUT, Console, load_explainer
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, Problem
 from sightglass.common.files import Json, jsonable, to_json, write_file
 from sightglass.common.names import file_stem
 from sightglass.common.settings import settings
@@ -110,7 +110,9 @@ def batch(
     # In a cluster the pictures are elsewhere.
     below = 0.0 if options.engine == "ray" else settings().save_below
     # Read first, so that a wrong folder ends no run.
-    replaced = {options.instead_of: stored.load(options.instead_of)} if options.instead_of is not None else {}
+    replaced = [options.instead_of] if options.instead_of is not None else []
+    for folder in replaced:
+        _check_decidable(folder)
     with console.progress(f"Loading {options.model}") as progress, stop_on_interrupt(cancel, console):
         job = _make_job(source, engine_options, options, progress)
         job.cancel = cancel
@@ -127,7 +129,9 @@ def batch(
         if replaced:
             relabel.share_changes([done.folder, *replaced])
         result |= _report_evaluation(console, done.folder)
-        if replaced:
+        if replaced and done.cancelled:
+            console.say("Not decided: the run was stopped.")
+        elif replaced:
             decision = _decide([done.folder, *replaced], options.tolerance)
             console.say(f"{decision.headline}. {decision.words}")
             result["decision"] = jsonable(decision.summarise())
@@ -155,7 +159,17 @@ def _judge(decision: Json | None, required: str | None) -> int:
     """Return the exit code: whether the decision is the required one."""
     if required is None:
         return 0
-    return 0 if decision is not None and _name_verdicts()[required] == decision["kind"] else OTHER_VERDICT
+    if decision is None or decision["stopped"]:
+        return OTHER_VERDICT
+    return 0 if _name_verdicts()[required] == decision["kind"] else OTHER_VERDICT
+
+
+def _check_decidable(folder: Path) -> None:
+    """Raise Problem for a run that no decision can be about: without an evaluation, or of numbers."""
+    is_run = (folder / table.PARQUET).is_file()
+    if is_run and not kinds.kind_of(table.read_scores(folder).task).names_classes:
+        raise Problem(f"A decision is between detectors or between classifiers: {folder} has a run of numbers.")
+    stored.load(folder)
 
 
 def _check_flags(source: Sequence[str], options: BatchOptions) -> None:

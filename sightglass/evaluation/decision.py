@@ -213,7 +213,7 @@ class Decision:
 
         The standard error is taken to fall with the square root of the number of pictures.
         """
-        if self.candidate is None or self.stopped or self.verdict != "cannot be told":
+        if self.candidate is None or not self._has_intervals or self.verdict != "cannot be told":
             return None
         count, z = self._pictures, self._quantile
         distance = abs(self.tolerance - self.gap(self.candidate, self.reference).value) or math.nan
@@ -409,8 +409,10 @@ def _describe_gap(gap: Estimate, level: str = "") -> str:
     """Return `8.9 points less (5.0 to 12.0; 95 %)`."""
     less = gap.value >= 0
     shown = gap if less else gap.turned
+    points = f"{abs(100 * gap.value):.1f}"
+    amount = "as many points" if points == "0.0" else f"{points} points {'less' if less else 'more'}"
     about = "; ".join(filter(None, (shown.range if gap.has_interval else "", level)))
-    return f"{abs(100 * gap.value):.1f} points {'less' if less else 'more'}{f' ({about})' if about else ''}"
+    return f"{amount}{f' ({about})' if about else ''}"
 
 
 def list_objects(rows: Sequence[ModelScore]) -> list[Json]:

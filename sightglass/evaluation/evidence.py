@@ -58,11 +58,15 @@ class EvidenceMaps(Chart):
 
     @property
     def note(self) -> str:
-        words = "The mean map of the right and of the wrong answers of a class, each map scaled to its own maximum"
+        words = (
+            "The mean map of the right and of the wrong answers of a class and their number, each scaled to its maximum"
+        )
         aligned = "; aligned by boxes, whose outline is drawn, with as much around them" if self.aligned else ""
         if not self.left_out:
             return f"{words}{aligned}."
-        shown = f"The {len(self.classes)} classes with most wrong answers"
+        count = len(self.classes)
+        wrong = any(kind == WRONG for _, kind in self.maps)
+        shown = f"The {count} classes with most wrong answers" if wrong else f"The first {count} classes"
         return f"{words}{aligned}. {shown}; left out: {plural(self.left_out, 'other')}."
 
     def select(self, mark: Mark) -> Selection | None:

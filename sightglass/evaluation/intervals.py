@@ -38,11 +38,6 @@ class Estimate:
         return not math.isnan(self.low)
 
     @property
-    def without_interval(self) -> Self:
-        """The number alone, of pictures that are no random sample."""
-        return replace(self, low=math.nan, high=math.nan)
-
-    @property
     def ends(self) -> tuple[float, float]:
         """Of its interval; without one twice the number."""
         return (self.low, self.high) if self.has_interval else (self.value, self.value)
@@ -90,6 +85,20 @@ class Estimate:
         if not self.has_interval:
             return f"{number} (no interval from {plural(self.pictures, 'picture')})"
         return f"{number} (95 % interval: {range})"
+
+
+@dataclass(frozen=True)
+class EstimateSoFar(Estimate):
+    """A number of a stopped run: its pictures are no random sample, so that it has no interval."""
+
+    @classmethod
+    def of(cls, estimate: Estimate) -> Self:
+        """Return an estimate without its interval."""
+        return cls(estimate.value, math.nan, math.nan, estimate.pictures)
+
+    def describe(self, number: str, range: str) -> str:
+        """Return the number alone."""
+        return "–" if math.isnan(self.value) else number
 
 
 def _round_outwards(low: float, high: float, steps: int) -> tuple[float, float]:
@@ -232,7 +241,7 @@ class Metrics:
     def without_intervals(self) -> Self:
         """The numbers of pictures that are no random sample."""
         scores, by_class = (
-            {name: score.without_interval for name, score in numbers.items()}
+            {name: EstimateSoFar.of(score) for name, score in numbers.items()}
             for numbers in (self.scores, self.by_class)
         )
         return replace(self, scores=scores, by_class=by_class)

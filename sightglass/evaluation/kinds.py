@@ -119,7 +119,7 @@ class ErrorUnit:
         """What is wrong, in a few words: `star called gear, 95 %`."""
         label, answer = self.label, self.answer
         if answer is None:
-            return f"{label or 'nothing'}, not found"
+            return f"{label or 'nothing'}, missed"
         score = percent(answer.score)
         if label is None:
             return f"{answer.label} {score}, nothing labelled"

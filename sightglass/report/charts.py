@@ -202,6 +202,13 @@ def intervals(view: View, rect: Rect, theme: Theme, format: Literal["png", "svg"
             axes.plot((score.low, score.high), (row, row), color=accent, linewidth=5, solid_capstyle="butt")
             axes.plot(score.value, row, "o", color=ink, markersize=13)
             axes.text(score.value, row - 0.22, score.text, color=ink, fontsize=LETTERS, ha="center")
+        has_intervals = any(score.low < score.high for score in scores)
+        if has_intervals or view.axis:
+            # Room for the texts at the ends.
+            axes.margins(x=0.2)
+        else:
+            axes.set_xlim(-0.15, 1.15)
+            axes.set_xticks((0, 0.25, 0.5, 0.75, 1))
         axes.set_yticks(range(len(scores)), [shorten(score.name, 24, len) for score in scores])
         axes.set_ylim(len(scores) - 0.5, -0.6)
         if not view.axis:
@@ -209,7 +216,7 @@ def intervals(view: View, rect: Rect, theme: Theme, format: Literal["png", "svg"
         axes.tick_params(colors=soft, labelsize=LETTERS)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(soft)
-        label = "95 % interval, in hundredths" if any(score.low < score.high for score in scores) else "in hundredths"
+        label = "95 % interval, in hundredths" if has_intervals else "in hundredths, without intervals"
         axes.set_xlabel(view.axis or label, fontsize=LETTERS, color=soft)
         return canvas
 

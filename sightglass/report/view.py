@@ -182,10 +182,13 @@ class View:
 
 
 def shorten(text: str, most: int) -> str:
-    """Cut a text at a word, with an ellipsis, and close a quotation that is cut."""
+    """Cut a text at a word or before a bracket, with an ellipsis, and close a quotation that is cut."""
     text, most = text.strip(), most - ("“" in text)
     if len(text) > most:
-        text = f"{text[: most - 1].rsplit(maxsplit=1)[0]}…"
+        cut = text[: most - 1].rsplit(maxsplit=1)[0]
+        if cut.count("(") > cut.count(")") and cut.rpartition("(")[0].strip():
+            cut = cut.rpartition("(")[0].rstrip()
+        text = f"{cut}…"
     return f"{text}”" if text.count("“") > text.count("”") else text
 
 

@@ -90,6 +90,7 @@ def test_stopped_run_claims_no_interval(tmp_path: Path) -> None:
     assert estimates and not any(estimate.has_interval for estimate in estimates)
     accuracy = json.loads((folder / run_labels.SUMMARY).read_text("utf-8"))["summary"]["scores"]["accuracy"]
     assert accuracy["value"] == summary.scores["accuracy"].value and accuracy["low"] is None
+    assert "no interval" not in summary.headline
     stopped = finished.read([replace(plan, folder=folder)])
     assert "95 %" in finished.list_models(complete, 0)[0] and "95 %" not in finished.list_models(stopped, 0)[0]
     assert not any("95 %" in chart.note for chart in run_charts.read_charts(stopped, 0))

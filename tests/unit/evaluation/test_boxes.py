@@ -228,7 +228,7 @@ def test_errors_are_listed_surest_first() -> None:
         "cat called bird, 90 %",
         "cat 60 %, nothing labelled",
         "second dog, 30 %",
-        "bird, not found",
+        "bird, missed",
     ]
     assert [unit.truth for unit in units] == [one.truths[0], None, one.truths[1], one.truths[2]]
     assert units[2].answer is second and units[3].answer is None

@@ -39,6 +39,7 @@ def test_pictures_are_averaged_as_they_are() -> None:
     assert chosen is not None and chosen.pictures == {"a", "b"} and chart.select(("dog", RIGHT)) is None
     figure = figures.draw(chart, ("cat", WRONG))
     assert [tuple(mark[1:]) for mark in figure.data[-1].customdata] == [("cat", RIGHT), ("cat", WRONG)]
+    assert figure.data[-1].text == ("2", "1"), "how many answers each map is of"
     # The first row of a map is the upper one.
     assert figure.data[0].z[0][-1] == figure.data[0].z[-1][0] == 0.5
     assert evidence.average(report.units, lambda unit: None) is None

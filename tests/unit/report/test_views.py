@@ -14,6 +14,7 @@ from sightglass.explain.trust.diagnosis import SAME_PLACE, agreement_sentence
 from sightglass.history import History, encoding
 from sightglass.report import drawing, views
 from sightglass.report.layouts import pages
+from sightglass.report.view import shorten
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,10 @@ def test_a_record_gives_the_scene_of_its_explanation(bus_explained: Explanation,
     np.testing.assert_array_equal(saved.field.values, other.field.values)
     assert (saved.field.extent, saved.field.seen, saved.score) == (other.field.extent, other.field.seen, other.score)
     assert proof.pictures[0].answers == live.pictures[0].answers
+
+
+def test_a_title_is_not_cut_within_a_bracket() -> None:
+    assert shorten("Wrong by 2.07° in the mean, 1.75° (95 % interval: 1 to 2°) in the median", 44) == (
+        "Wrong by 2.07° in the mean, 1.75°…"
+    )
+    assert shorten("(all of it in brackets and long)", 12) == "(all of…"
