@@ -86,7 +86,7 @@ class Candidate:
     """float32 (h, w) over the content of the model's input, 0..1, at most 96 cells a side."""
     covered: tuple[float, ...]
     """What is left of the target's number with the hottest shares covered, 0..1 of its difference to the mean colour
-    alone, one for each share."""
+    alone, one for each share; NaN where there is no such difference, as of a picture of one colour."""
     kept: tuple[float, ...]
     """What is left with nothing else kept, in the same unit."""
     weight: float
@@ -94,7 +94,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How much more is left by keeping it than by covering it, -1..1."""
+        """How much more is left by keeping it than by covering it, -1..1; NaN where it cannot be told."""
         return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
