@@ -228,6 +228,8 @@ def explain(
         confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
         return replace(result, heatmaps=confined)
 
+    if not targets and maps:
+        method.run(evidence, (), Request(head=options.head))
     if not targets or drawn:
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))

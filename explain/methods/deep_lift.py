@@ -25,33 +25,20 @@ ACTIVATIONS = (
 """Beginnings of the names of autograd's steps that are no sums: captum has rules for the modules of some."""
 MOST_OFF = 0.05
 """By how much of the answer's difference the sum of a map may be off it: a gate's product of two parts is by 0.6 %."""
+ADVICE = "use Integrated Gradients, which needs no rules."
+"""Ends the sentences of what is refused."""
 ROUNDING = 1e-4
 """What the sum may be off in any case."""
 
 
 def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
-    """Return captum's attribution, (1, C, h, w), of an input and a baseline.
+    """Return captum's attribution, (1, C, h, w), of an input and a baseline; see `check_rules` for the others.
 
-    `size`: how many pictures a pass may hold. Raises ModelProblem for a network that captum has no rules for; `name` is
-    the model's.
+    Raises ModelProblem for a network that captum has no rules for.
     """
     from captum.attr import DeepLift
 
-    advice = "use Integrated Gradients, which needs no rules."
-    if size < 2:
-        raise ModelProblem(f"DeepLift compares two pictures in one pass, and this map takes one at a time: {advice}")
-    calls, steps = _count(scalars, inputs)
-    repeated = next((path for path, count in calls.items() if count > 1), None)
-    if repeated is not None:
-        raise ModelProblem(
-            f"{repeated} runs {calls[repeated]} times in a pass of {name}, and captum's DeepLift takes modules that "
-            f"run once: {advice}"
-        )
-    if steps > calls.total():
-        raise ModelProblem(
-            f"Captum's DeepLift has rules for {calls.total()} of {steps} activations in a pass of {name}, which are "
-            f"functions or of other kinds: {advice}"
-        )
+    check_rules(scalars, inputs, name, size)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
         attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
@@ -59,9 +46,30 @@ def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: i
     if abs(found - expected) > MOST_OFF * abs(expected) + ROUNDING:
         raise ModelProblem(
             f"Captum's DeepLift of {name} sums to {found:.3g}, where the answer differs by {expected:.3g} from that to "
-            f"a grey picture: some of its steps have no rule: {advice}"
+            f"a grey picture: some of its steps have no rule: {ADVICE}"
         )
     return attribution
+
+
+def check_rules(scalars: Scalars, inputs: Tensor, name: str, size: int) -> None:
+    """Raise ModelProblem for a network with activations that captum has no rules for.
+
+    `inputs`: (1, C, h, w), which needs gradients; `name`: the model's; `size`: how many pictures a pass may hold.
+    """
+    if size < 2:
+        raise ModelProblem(f"DeepLift compares two pictures in one pass, and this map takes one at a time: {ADVICE}")
+    calls, steps = _count(scalars, inputs)
+    repeated = next((path for path, count in calls.items() if count > 1), None)
+    if repeated is not None:
+        raise ModelProblem(
+            f"{repeated} runs {calls[repeated]} times in a pass of {name}, and captum's DeepLift takes modules that "
+            f"run once: {ADVICE}"
+        )
+    if steps > calls.total():
+        raise ModelProblem(
+            f"Captum's DeepLift has rules for {calls.total()} of {steps} activations in a pass of {name}, which are "
+            f"functions or of other kinds: {ADVICE}"
+        )
 
 
 def _difference(scalars: Scalars, inputs: Tensor, grey: Tensor) -> float:

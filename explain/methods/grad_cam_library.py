@@ -35,13 +35,14 @@ from sightglass.models.layers import WHOLE, Layer, spread
 LOGGER = logging.getLogger(__name__)
 UNDIFFERENTIABLE = ("::Error", "::NotImplemented")
 """Ends of the names of autograd's steps that raise where they are differentiated again."""
+LEAST_CLASSES = 2
+"""Classes without which FinerCAM has nothing to compare."""
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a library method on copied modules; cache the maps."""
-    _check(evidence, method)
     loaded = evidence.loaded
     missing = evidence.missing(method.id, targets)
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
@@ -88,10 +89,12 @@ def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
         ) from error
 
 
-def _check(evidence: Evidence, method: Method) -> None:
-    """Raise ModelProblem for what the library cannot do."""
+def check_model(evidence: Evidence, method: Method, _targets: Sequence[Target], _request: Request) -> None:
+    """Raise ModelProblem for a model that the library cannot explain by a method."""
     if method.id == "fullgrad":
         _check_full_grad(evidence)
+    if method.id == "finercam":
+        _check_neighbours(evidence)
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
@@ -115,6 +118,16 @@ def _check_full_grad(evidence: Evidence) -> None:
             raise ModelProblem(
                 f"FullGrad takes {path} to cover the whole input, which marks in a picture do not show: use GradCAM."
             )
+
+
+def _check_neighbours(evidence: Evidence) -> None:
+    """Raise ModelProblem for a model without several classes, which FinerCAM compares."""
+    adapter = evidence.loaded.adapter
+    if adapter.spec.measures or adapter.class_logits(evidence.outputs).shape[1] < LEAST_CLASSES:
+        raise ModelProblem(
+            f"FinerCAM compares a class with its neighbours, and {adapter.spec.id} does not answer with several classes: "
+            "use GradCAM."
+        )
 
 
 def _shapleycam(evidence: Evidence, target: Target) -> Tensor:

@@ -55,6 +55,8 @@ RUNNERS: dict[Family, str] = {
 """Modules here whose `run` returns RawMaps of (evidence, method, targets, request); of other families: `gradient`."""
 OF_MODULES: tuple[Family, ...] = ("attention", "query", "library", "pixel", "sharp", "tested", "path")
 """Families that look into modules: of a received model they run where it does."""
+CHOOSY: tuple[Family, ...] = ("attention", "query", "library", "pixel", "path")
+"""Families that do not take every model: what they refuse does not depend on what was found in a picture."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 GUIDED = ("guidedbackprop", "guidedgradcam")
@@ -213,20 +215,31 @@ class Method:
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets at the evidence's layers.
 
-        Each is on an even grid over the input.
+        Each is on an even grid over the input. Without targets there is no map, and ModelProblem for a model that the
+        method does not take.
         """
         request = request or Request()
-        if request.flips:
+        if not targets and self.family not in CHOOSY:
+            return RawMaps([], ())
+        if request.flips and targets:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
         if evidence.received is not None and self.family in OF_MODULES:
             return evidence.received.run_method(self, targets, request)
         if self.at_layers or self.weighed:
             evidence.locate()
-        if self.family in ("library", "path"):
-            self._require_plain_input(evidence.layers)
+        self._check(evidence, targets, request)
+        if not targets:
+            return RawMaps([], ())
         raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
         # Maps of attention are where their keys are.
         return raw if self.family == "attention" else _place(raw, evidence.layers)
+
+    def _check(self, evidence: Evidence, targets: Sequence[Target], request: Request) -> None:
+        """Raise ModelProblem for a model that the method does not take, whatever was found in its picture."""
+        if self.family in ("library", "path"):
+            self._require_plain_input(evidence.layers)
+        if self.family in CHOOSY and self.family != "path":
+            _load(RUNNERS[self.family], "check_model")(evidence, self, targets, request)
 
     def _require_plain_input(self, layers: Sequence[Layer]) -> None:
         does = "makes several pictures of one" if any(layer.views for layer in layers) else ""

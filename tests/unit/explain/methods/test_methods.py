@@ -26,7 +26,7 @@ from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, list_methods, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.adapter import FunctionTarget, Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
@@ -236,6 +236,47 @@ def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     with pytest.raises(ModelProblem, match="recipe's target is a function in Python"):
         replay(of_function.recipe, np.zeros((12, 12, 3), np.uint8))
     assert "targets=function" in embedded_recipe.python_call(of_function.recipe)
+
+
+REFUSED = {
+    "fullgrad": "FullGrad explains classifiers only",
+    "deeplift": "captum's DeepLift takes modules that run once",
+    "shapleycam": "ShapleyCAM explains one layer at a time",
+    "guidedbackprop": "demo-s has no ReLU that guided backprop could guide",
+    "guidedgradcam": "demo-s has no ReLU that guided backprop could guide",
+    "attention": "demo-s has no attention",
+    "rollout": "demo-s has no attention",
+    "queryattention": "demo-s has no boxes that are queries of a decoder",
+}
+"""Methods that do not take a detector, and part of the sentence."""
+EMPTY = np.full((96, 160, 3), 90, np.uint8)
+"""A picture without any object."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_detector_is_refused_whatever_it_finds(name: str) -> None:
+    explainer = Explainer("demo-s")
+    sentences = set()
+    for pixels in (load_bundled("scene 1").pixels, EMPTY):
+        with pytest.raises(ModelProblem, match=REFUSED[name]) as caught:
+            explainer(pixels, method=name, top_k=1)
+        sentences.add(str(caught.value))
+    assert len(sentences) == 1
+    # Without maps nothing is refused.
+    assert explainer(EMPTY, method=name, maps=False).heatmaps == ()
+
+
+def test_a_head_is_refused_whatever_is_found() -> None:
+    explainer = Explainer("demo-detr")
+    for pixels in (load_bundled("scene 1").pixels, EMPTY):
+        with pytest.raises(ModelProblem, match="There is no head 99: this attention has"):
+            explainer(pixels, method="queryattention", head=99, top_k=1)
+    assert explainer(EMPTY, method="queryattention", head=0).heatmaps == ()
+
+
+def test_finercam_has_neighbours_to_compare() -> None:
+    with pytest.raises(ModelProblem, match="demo-regress does not answer with several classes: use GradCAM"):
+        Explainer("demo-regress")(EMPTY, method="finercam")
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
