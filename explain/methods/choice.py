@@ -29,8 +29,8 @@ ALIKE = 0.005
 """Difference of two shares of the mix below which the maps are taken alike."""
 NOTHING = "no map of this picture shows evidence, so none was tested."
 UNTOLD = (
-    "what decides cannot be told, as covering the whole picture with its mean colour changes nothing; all maps are taken "
-    "alike"
+    "what decides cannot be told, as covering the whole picture with its mean colour changes nothing; all maps are "
+    "taken alike"
 )
 """What is said where no test shows anything, as of a picture of one colour."""
 BLANK = "–"

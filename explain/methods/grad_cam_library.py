@@ -125,8 +125,8 @@ def _check_neighbours(evidence: Evidence) -> None:
     adapter = evidence.loaded.adapter
     if adapter.spec.measures or adapter.class_logits(evidence.outputs).shape[1] < LEAST_CLASSES:
         raise ModelProblem(
-            f"FinerCAM compares a class with its neighbours, and {adapter.spec.id} does not answer with several classes: "
-            "use GradCAM."
+            f"FinerCAM compares a class with its neighbours, and {adapter.spec.id} does not answer with several "
+            "classes: use GradCAM."
         )
 
 

@@ -14,8 +14,8 @@ of `find_candidates`, each with 1 as its maximum.
     sure = the largest cost / (0.3 * |f(x) - f(c)|), at most 1
     tested = sure * max over p of (near[p] * fine, scaled to cost[p] / the largest cost) + max(1 - sure, 0.15) * mix
 
-Where no place costs anything it is the mix. Where f(c) is f(x), as of a picture of one colour, no test can tell anything:
-all maps have the same share of the mix. What the tests of each map found is kept: `Candidate`.
+Where no place costs anything it is the mix. Where f(c) is f(x), as of a picture of one colour, no test can tell
+anything: all maps have the same share of the mix. What the tests of each map found is kept: `Candidate`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

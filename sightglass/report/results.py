@@ -370,7 +370,8 @@ class CandidateResult(PlainResult):
 
     name: str
     hidden: list[Number] = Field(validation_alias="covered")
-    """What is left of the answer with each of the shares hidden, 0..1: 0 is the mean colour alone, null cannot be told."""
+    """What is left of the answer with each of the shares hidden, 0..1: 0 is the mean colour alone; null where it cannot
+    be told."""
     kept: list[Number]
     """What is left with nothing else kept, in the same unit."""
     score: Number

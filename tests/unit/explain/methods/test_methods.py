@@ -5,8 +5,8 @@ import copy
 import itertools
 import re
 import threading
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -217,9 +217,6 @@ def test_functions_and_classes_may_be_mixed() -> None:
 
 def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     result = by_method(small("relu"), "gradcam", 3)
-    for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
-        with pytest.raises(ModelProblem, match=r"The target your function failed .*: it has to make a tensor of one"):
-            result.with_targets(function)
     of_function = result.with_targets(lambda outputs: outputs[0, 3])
     for name in ("gradcam", "smoothgradcam++", "saliency"):
         raws = [each.with_method(name).heatmaps[0].raw[0] for each in (of_function, result)]
@@ -277,6 +274,90 @@ def test_a_head_is_refused_whatever_is_found() -> None:
 def test_finercam_has_neighbours_to_compare() -> None:
     with pytest.raises(ModelProblem, match="demo-regress does not answer with several classes: use GradCAM"):
         Explainer("demo-regress")(EMPTY, method="finercam")
+
+
+class Faulty:
+    """A target that does what a function says."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.name = repr(object())
+        self.negated = True
+
+    def __call__(self, row: Any) -> Any:
+        return self.function(row)
+
+
+def fail(text: str) -> Callable[[Any], Any]:
+    def raise_it(_: Any) -> Any:
+        raise ValueError(text)
+
+    return raise_it
+
+
+NEEDED = (
+    "it has to make a tensor of one number of what the model returns for a batch of one picture, or of its first row."
+)
+UNGRADED = (
+    "returns a number without a gradient: it has to be computed from what the model returns, without detach, item, "
+    "argmax or comparisons."
+)
+FAULTS: dict[str, tuple[Any, str]] = {
+    "of several": (Faulty(lambda row: row), f"Faulty object returns 5 numbers for one picture: {NEEDED}"),
+    "nothing": (lambda _: None, f"your function returns nothing: {NEEDED}"),
+    "of Python": (lambda _: 3.0, f"your function returns an object of float, which is no tensor: {NEEDED}"),
+    "of numpy": (
+        lambda outputs: outputs.detach().numpy()[0, 0],
+        f"your function returns an object of float32, which is no tensor: {NEEDED}",
+    ),
+    "a class": (
+        ClassifierOutputTarget,
+        f"ClassifierOutputTarget returns an object of ClassifierOutputTarget, which is no tensor: {NEEDED}",
+    ),
+    "another class": (
+        ClassifierOutputTarget(9),
+        "ClassifierOutputTarget 9 fails with IndexError, index 9 is out of bounds for dimension 0 with size 5: "
+        f"{NEEDED}",
+    ),
+    "an address": (Faulty(fail(f"no {object()!r}")), f"Faulty object fails with ValueError, no object: {NEEDED}"),
+    "a bound method": (
+        Faulty(fail("no (of those here)")).__call__,
+        f"Faulty object fails with ValueError, no: {NEEDED}",
+    ),
+    "part of a function": (
+        partial(lambda least, row: row[least:], 2),
+        f"your function returns 0 numbers for one picture: {NEEDED}",
+    ),
+    "without a text": (Faulty(fail("")), f"Faulty object fails with ValueError: {NEEDED}"),
+    "a long text": (Faulty(fail("x " * 99)), f"Faulty object fails with ValueError: {NEEDED}"),
+    "detached": (Faulty(lambda row: row[3].detach()), f"Faulty object {UNGRADED}"),
+    "the largest place": (lambda outputs: outputs.argmax(), f"your function {UNGRADED}"),
+}
+"""Targets that make no number, and what is said of them."""
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_wrong_target_is_one_plain_sentence(case: str) -> None:
+    target, sentence = FAULTS[case]
+    for name in ("gradcam", "saliency"):
+        with pytest.raises(ModelProblem) as caught:
+            by_method(small("relu"), "gradcam", 3).with_options(method=name, targets=target)
+        assert str(caught.value) == f"The target {sentence}"
+
+
+def test_what_is_no_target_is_named_by_its_class() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    with pytest.raises(ModelProblem, match=r"^targets is object: give classes by index or label"):
+        result.with_options(targets=object())
+    with pytest.raises(ModelProblem, match=r"^A class is given by its index or its label, not by object\.$"):
+        result.with_targets(object())
+
+
+def test_other_options_are_read_as_those_of_a_call() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    for given in (2, [2], np.int64(2), np.array([2])):
+        (heatmap,) = result.with_options(targets=given).heatmaps
+        assert heatmap.target.index == 2
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -493,7 +493,8 @@ class MeanAndSpread(nn.Module):
 
 def test_it_is_said_of_which_answers_nothing_can_be_told() -> None:
     torch.manual_seed(0)
-    explainer = Explainer(MeanAndSpread().double().eval(), preprocess=PLAIN, task="multilabel", labels=["mean", "spread"])
+    net = MeanAndSpread().double().eval()
+    explainer = Explainer(net, preprocess=PLAIN, task="multilabel", labels=["mean", "spread"])
     result = explainer(PICTURE, targets=[0, 1], method="tested")
     assert [math.isnan(each.score) for heatmap in result.heatmaps for each in heatmap.candidates[:1]] == [True, False]
     tested_notes = [note for note in result.notes if note.startswith("Tested")]
