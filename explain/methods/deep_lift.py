@@ -7,7 +7,6 @@ maps whose sum is not the difference of the answers.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.methods.completeness import is_off, steps_of
 from sightglass.explain.methods.scalars import Scalars
 
 ACTIVATIONS = (
@@ -23,12 +23,8 @@ ACTIVATIONS = (
     *("MaxPool2DWithIndices", "ScaledDotProduct"),
 )
 """Beginnings of the names of autograd's steps that are no sums: captum has rules for the modules of some."""
-MOST_OFF = 0.05
-"""By how much of the answer's difference the sum of a map may be off it: a gate's product of two parts is by 0.6 %."""
 ADVICE = "use Integrated Gradients, which needs no rules."
 """Ends the sentences of what is refused."""
-ROUNDING = 1e-4
-"""What the sum may be off in any case."""
 
 
 def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
@@ -43,7 +39,7 @@ def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: i
         warnings.filterwarnings("ignore", "Setting forward, backward hooks")
         attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
     found, expected = float(attribution.detach().sum()), _difference(scalars, inputs, grey)
-    if abs(found - expected) > MOST_OFF * abs(expected) + ROUNDING:
+    if is_off(found, expected):
         raise ModelProblem(
             f"Captum's DeepLift of {name} sums to {found:.3g}, where the answer differs by {expected:.3g} from that to "
             f"a grey picture: some of its steps have no rule: {ADVICE}"
@@ -94,18 +90,3 @@ def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:
                 hooks.enter_context(module.register_forward_hook(note))
         scalar = scalars(inputs)
     return calls, sum(name.startswith(ACTIVATIONS) for name in steps_of(scalar))
-
-
-def steps_of(scalar: Tensor) -> Iterator[str]:
-    """Yield the names of the steps of autograd that a scalar is computed by."""
-    waiting = [scalar.grad_fn]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        if node is None:
-            continue
-        yield node.name()
-        for before, _ in node.next_functions:
-            if before not in seen:
-                seen.add(before)
-                waiting.append(before)

@@ -24,7 +24,7 @@ from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.methods.deep_lift import steps_of
+from sightglass.explain.methods.completeness import steps_of
 from sightglass.explain.methods.full_gradients import make_full_grad
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -223,6 +223,8 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
     try:
         # With frozen weights the library differentiates with respect to the picture.
         final = cam(tensor.detach().clone().requires_grad_(), **aim)
+        if method.id == "fullgrad":
+            hooks.check(target.index)
     finally:
         # Dropped here, as the library would detach it in place, which views forbid.
         hooks.activations, hooks.gradients = [], []
