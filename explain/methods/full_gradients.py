@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from sightglass.common.errors import ModelProblem
 from sightglass.explain.methods.completeness import PIECEWISE_LINEAR, PREPARING, is_made_of, is_off
 from sightglass.explain.phrases import listing, quantity
+from sightglass.models.adapter import Adapter
 
 NORMS: dict[Callable[..., Any], str] = {
     F.layer_norm: "layer norms",
@@ -45,22 +46,24 @@ _BIAS = 2
 _OPERATOR = re.compile(r"^__([ir]?)(\w+?)__$")
 
 
-def make_full_grad(library: Any, logits: nn.Module, model: str, batch: int) -> Any:
-    """Return the library's FullGrad of a network without its search for layers; `model`: the network's name."""
+def make_full_grad(library: Any, logits: nn.Module, adapter: Adapter, batch: int) -> Any:
+    """Return the library's FullGrad of an adapter's logits, without its search for layers."""
     cam = library.FullGrad.__new__(library.FullGrad)
     library.base_cam.BaseCAM.__init__(cam, logits, [], compute_input_gradient=True)
     cam.batch_size = batch
-    cam.activations_and_grads = FullGradients(cam, model)
+    cam.activations_and_grads = FullGradients(cam, adapter.spec.id, channels_last=adapter.channels_last)
     return cam
 
 
 class FullGradients:
     """A stand-in for the library's `ActivationsAndGradients` that finds biases by what is computed."""
 
-    def __init__(self, cam: Any, model: str) -> None:
+    def __init__(self, cam: Any, model: str, *, channels_last: bool = False) -> None:
+        """`model`: the network's name; `channels_last`: whether its maps are (B, h, w, C), as Keras has them."""
         self.activations: list[Tensor] = []
         self._cam = cam
         self._model = model
+        self._channels_last = channels_last
         self._gradients: dict[int, Tensor] = {}
         self._pass: _Pass | None = None
 
@@ -76,14 +79,20 @@ class FullGradients:
     def __call__(self, tensor: Tensor) -> Tensor:
         """Return the network's logits, and keep its biases; raise ModelProblem for one without known biases."""
         self._gradients = {}
-        recorder = _Biases(self._model, self._store)
+        recorder = _Biases(self._model, self._store, channels_last=self._channels_last)
         with ExitStack() as hooks:
             for path, module in self._cam.model.model.named_modules():
                 if isinstance(getattr(module, "running_mean", None), Tensor):
                     hooks.enter_context(module.register_forward_pre_hook(recorder.begin))
                     hooks.enter_context(module.register_forward_hook(recorder.end_of(path)))
-            with recorder:
-                logits: Tensor = self._cam.model(tensor)
+            try:
+                with recorder:
+                    logits: Tensor = self._cam.model(tensor)
+            except Exception:
+                # Keras raises others' errors with more words around theirs.
+                if recorder.refusal is not None:
+                    raise recorder.refusal from None
+                raise
         self._cam.bias_data = [bias.detach().float().cpu().numpy() for bias in recorder.biases]
         self._pass = _Pass(tensor, logits, recorder.others)
         return logits
@@ -156,12 +165,15 @@ class _Pass:
 class _Biases(TorchFunctionMode):
     """Record the biases of a pass; those of convolutions and batch norms on maps are read, and others measured."""
 
-    def __init__(self, model: str, store: Callable[[int, Tensor], None]) -> None:
+    def __init__(self, model: str, store: Callable[[int, Tensor], None], *, channels_last: bool) -> None:
         super().__init__()
         self.biases: list[Tensor] = []
         self.others: list[_Other] = []
+        self.refusal: ModelProblem | None = None
+        """Why the network was refused."""
         self._model = model
         self._store = store
+        self._channels_last = channels_last
         self._reads = 0
         self._reads_before: dict[nn.Module, int] = {}
 
@@ -170,7 +182,7 @@ class _Biases(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in NORMS:
-            raise ModelProblem(
+            raise self._refuse(
                 f"FullGrad is defined for batch norms, and {self._model} has {NORMS[func]}: choose another method."
             )
         if func in (*CONVOLUTIONS, F.batch_norm) and (args[0] if args else kwargs["input"]).dim() == 4:
@@ -201,7 +213,7 @@ class _Biases(TorchFunctionMode):
         call.apply_defaults()
         norm = call.arguments
         if norm["training"] or norm["running_mean"] is None:
-            raise ModelProblem(
+            raise self._refuse(
                 f"A batch norm of {self._model} depends on the picture, and FullGrad needs its bias: "
                 "choose another method."
             )
@@ -211,21 +223,32 @@ class _Biases(TorchFunctionMode):
         bias: Tensor = -norm["running_mean"] * scale
         return bias if norm["bias"] is None else norm["bias"] + bias
 
-    def _add(self, bias: Tensor | None, output: Tensor) -> None:
+    def _refuse(self, sentence: str) -> ModelProblem:
+        self.refusal = ModelProblem(sentence)
+        return self.refusal
+
+    def _add(self, bias: Tensor | None, output: Tensor, axes: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+        """Add a bias (C,) of an output; `axes`: those of (1, C, h, w) in it."""
         if bias is None or not output.requires_grad:
             return
         place = len(self.biases)
         self.biases.append(bias)
-        output.register_hook(lambda gradient: self._store(place, gradient))  # type: ignore[no-untyped-call]
+        output.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: self._store(place, gradient.permute(axes))
+        )
 
     def _sort(self, step: str, constant: Tensor, output: Tensor) -> None:
         """Add a measured bias (the output's shape) to the parts or to the others."""
         if not bool(constant.any()):
             return
         has_places = sum(side > 1 for side in output.shape) > 1
-        if has_places and output.dim() == 4 and bool((constant == constant[..., :1, :1]).all()):
-            self._add(constant[0, :, 0, 0], output)
-            return
+        if has_places and output.dim() == 4:
+            if self._channels_last and bool((constant == constant[:, :1, :1]).all()):
+                self._add(constant[0, 0, 0], output, (0, 3, 1, 2))
+                return
+            if bool((constant == constant[..., :1, :1]).all()):
+                self._add(constant[0, :, 0, 0], output)
+                return
         other = _Other(step, has_places)
         self.others.append(other)
 
@@ -243,7 +266,7 @@ class _Biases(TorchFunctionMode):
 
         def end(module: nn.Module, _inputs: Any, _output: Any) -> None:
             if self._reads == self._reads_before[module]:
-                raise ModelProblem(
+                raise self._refuse(
                     f"FullGrad cannot read the bias of {path} ({type(module).__name__}): choose another method."
                 )
 

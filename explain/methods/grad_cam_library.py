@@ -179,7 +179,7 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
 
     logits = _Logits(adapter, tick)
     if method.id == "fullgrad":
-        return make_full_grad(_library(), logits, adapter.spec.id, batch)
+        return make_full_grad(_library(), logits, adapter, batch)
     modules = [adapter.module.get_submodule(layer.path) for layer in layers]
     reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
     cam = getattr(_library(), method.name.replace("-", "_"))(logits, modules, reshape)

@@ -6,6 +6,8 @@ MAX_NAME = 200
 """Characters of a name in recipes, decks and the API."""
 MAX_WORD = 220
 """Characters of a word in a sentence: room for a name of `MAX_NAME` in quotation marks."""
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+"""A terminal's codes of colours and weights, as in the errors of libraries."""
 _BREAKS = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 """Control characters, such as line breaks and the codes of a terminal, and what XML cannot hold: lone surrogates and
 noncharacters."""
@@ -41,5 +43,5 @@ def one_line(sentence: str) -> str:
     >>> len(one_line(f"There is no model {'a' * 10_000!r}."))
     238
     """
-    text = _OBJECT.sub(r"\1", visible(sentence))
+    text = _OBJECT.sub(r"\1", visible(_COLOURS.sub("", sentence)))
     return _LONG.sub(lambda match: f"{match[0][: MAX_WORD // 2 - 1]}…{match[0][-MAX_WORD // 2 :]}", text)

@@ -90,6 +90,7 @@ def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert short.startswith("/start/x") and "x…x" in short and short.endswith("/end.png cannot be read.")
     assert len(short.split()[0]) == MAX_WORD
     assert str(Problem("a\nb\u202e cannot be read.")) == "a b cannot be read."
+    assert str(Problem("\x1b[1mA layer\x1b[0m failed.")) == "A layer failed."
     assert str(Problem(f"targets is {[Nothing(), 1]!r}.")) == "targets is [Nothing, 1]."
     Console(as_json=True).fail(f"{folder} cannot be read.")
     said = capsys.readouterr()
