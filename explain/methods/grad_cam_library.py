@@ -136,7 +136,8 @@ def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
     Not by the library, which takes no other layout than (C, h, w), and no attention by fused kernels.
     """
     with evidence.loaded.lock, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        evidence = evidence.with_graph()
+        # Its own pass may have been by fused kernels.
+        evidence = evidence.with_graph(again=True)
         scalar = evidence.loaded.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
         slope = gradient.detach()

@@ -550,6 +550,33 @@ def test_shapleycam_is_that_of_its_paper_in_any_layout(dtype: torch.dtype) -> No
     np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-7)
 
 
+class Attending(nn.Module):
+    """A network whose places attend to each other, which fused kernels compute without second derivatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 4, stride=4)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        tokens = self.first(tensor).flatten(2).transpose(1, 2)[:, None]  # (B, 1, places, 6)
+        return self.head(nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].mean(1))
+
+
+def test_shapleycam_differentiates_fused_attention_twice() -> None:
+    torch.manual_seed(0)
+    net, tensor = Attending().eval(), torch.rand(3, 32, 32)
+    result = Explainer(net, layers="first")(tensor, targets=2, method="shapleycam", preprocessing="ready")
+    values = net.first(tensor[None]).detach().requires_grad_()
+    tokens = values.flatten(2).transpose(1, 2)
+    weights = (tokens @ tokens.transpose(1, 2) / 6**0.5).softmax(-1)
+    (slope,) = torch.autograd.grad(net.head((weights @ tokens).mean(1))[0, 2], values, create_graph=True)
+    (curved,) = torch.autograd.grad(slope, values, values.detach())
+    shapley = (slope - curved / 2).detach().mean((2, 3), keepdim=True)
+    expected = (values.detach() * shapley).sum(1)[0]
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-3, atol=1e-6)
+
+
 class Square(torch.autograd.Function):
     """A step that can be differentiated once."""
 
