@@ -25,7 +25,7 @@ from sightglass.explain.maps.heatmap import Heatmap, heatmaps
 from sightglass.explain.methods import gradient
 from sightglass.explain.methods import method as find_method
 from sightglass.explain.methods.method import HEADED, Family, Method, RawMaps, Request
-from sightglass.explain.options import OFFERED, Options, TargetSpec, check_names
+from sightglass.explain.options import OFFERED, Options, TargetSpec, read_values
 from sightglass.explain.phrases import listing
 from sightglass.explain.picture.image import Image
 from sightglass.explain.result import Result
@@ -105,10 +105,10 @@ class Explanation(Result):
 
     def with_options(self, **changed: Any) -> "Explanation":
         """Explain again with other options, not `OF_PASS`, for which it raises ModelProblem."""
-        check_names(changed)
-        if names := [name for name in OF_PASS if name in changed]:
+        values = read_values(changed)
+        if names := [name for name in OF_PASS if name in values]:
             raise ModelProblem(f"Other {listing(names)} need a model pass: call the Explainer with the picture.")
-        return self._rerun(replace(self.options, **changed), None, None)
+        return self._rerun(replace(self.options, **values), None, None)
 
     def with_object(self, *areas: Any) -> "Explanation":
         """Set the object's area, for `diagnosis` of evidence outside of it.
@@ -228,6 +228,8 @@ def explain(
         confined = tuple(boxes.confine(heatmap, result.own(i), options.within) for i, heatmap in enumerate(scaled))
         return replace(result, heatmaps=confined)
 
+    if not targets and maps:
+        method.run(evidence, (), Request(head=options.head))
     if not targets or drawn:
         return assemble(RawMaps([], ()))
     unfinished = None if partial is None else lambda raw: partial(assemble(raw, finished=False))

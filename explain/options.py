@@ -276,26 +276,7 @@ class Options:
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
         """Build Options by name; raises ModelProblem for the first wrong value."""
-        check_names(options)
-        readers: dict[str, tuple[Callable[[Any], Any], str]] = {
-            "targets": (_sequence, "give classes by index or label, or candidates as [anchor, class]"),
-            "classes": (_sequence, "give classes by index or label"),
-            "layers": (_layer_names, "name a layer or a preset, or leave it out for the model's own choice"),
-            "vocabulary": (_parse_vocabulary, "give words, as a list or with commas between them"),
-            "examples": (_parse_examples, "give each box as x, y, x, y, and its name"),
-            "at": (_parse_at, "give a point x, y or a rectangle x, y, x, y in pixels of the picture"),
-        }
-        values = dict(options)
-        for name, (read, form) in readers.items():
-            try:
-                if isinstance(value := options.get(name, ()), Mapping | bytes):
-                    raise TypeError
-                values[name] = read(value)
-            except ModelProblem:
-                raise
-            except (TypeError, ValueError) as error:
-                raise ModelProblem(f"{name} is {value!r}: {form}.") from error
-        return cls(**values)
+        return cls(**read_values(options))
 
     def __post_init__(self) -> None:
         kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
@@ -348,6 +329,32 @@ OF_DRAWING = ("colormap", "alpha", "mode")
 _ELSEWHERE = {name: f"give it to the Explainer, as Explainer(model, {name}=...)" for name in OF_MODEL}
 _ELSEWHERE |= {"model": "give it to the Explainer, as Explainer(model)"}
 _ELSEWHERE |= {name: f"give it to the drawing, as result.overlay({name}=...)" for name in OF_DRAWING}
+
+
+def read_values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of some options as `Options` holds them; raise ModelProblem for the first wrong one."""
+    check_names(options)
+    readers: dict[str, tuple[Callable[[Any], Any], str]] = {
+        "targets": (_sequence, "give classes by index or label, or candidates as [anchor, class]"),
+        "classes": (_sequence, "give classes by index or label"),
+        "layers": (_layer_names, "name a layer or a preset, or leave it out for the model's own choice"),
+        "vocabulary": (_parse_vocabulary, "give words, as a list or with commas between them"),
+        "examples": (_parse_examples, "give each box as x, y, x, y, and its name"),
+        "at": (_parse_at, "give a point x, y or a rectangle x, y, x, y in pixels of the picture"),
+    }
+    values = dict(options)
+    for name, (read, form) in readers.items():
+        if name not in options:
+            continue
+        try:
+            if isinstance(value := options[name], Mapping | bytes):
+                raise TypeError
+            values[name] = read(value)
+        except ModelProblem:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ModelProblem(f"{name} is {value!r}: {form}.") from error
+    return values
 
 
 def check_names(options: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -204,17 +204,36 @@ class FunctionTarget(Target):
                 f"{self.label} is a function of what the model returns, and this one runs in parts that return no "
                 "whole: explain a class or a box."
             )
-        first, other = (_whole, _row) if isinstance(self.function, FUNCTIONS) else (_row, _whole)
-        try:
-            return _as_number(self.function(first(returned)))
-        # The caller's code may raise anything.
-        except Exception as error:
-            with suppress(Exception):
-                return _as_number(self.function(other(returned)))
+        faults: list[Exception] = []
+        for read in (_whole, _row) if isinstance(self.function, FUNCTIONS) else (_row, _whole):
+            try:
+                number = _as_number(self.function(read(returned)))
+            # The caller's code may raise anything.
+            except Exception as error:
+                if lacks_memory(error):
+                    raise
+                faults.append(error)
+                continue
+            self._require_gradient(number, returned)
+            return number
+        raise ModelProblem(
+            f"The target {self.label} {_describe_fault(faults[0])}: it has to make a tensor of one number of what the "
+            "model returns for a batch of one picture, or of its first row."
+        ) from faults[0]
+
+    def _require_gradient(self, number: Tensor, returned: Any) -> None:
+        """Raise ModelProblem for a number that has lost the gradient of what the model returned."""
+        import torch
+
+        from sightglass.models.adapters.folding import tensors_of
+
+        if not torch.is_grad_enabled() or number.requires_grad:
+            return
+        if any(tensor.requires_grad for tensor in tensors_of(returned)):
             raise ModelProblem(
-                f"The target {self.label} failed ({type(error).__name__}: {error}): it has to make a tensor of one "
-                "number of what the model returns for a batch of one picture, or of its first row."
-            ) from error
+                f"The target {self.label} returns a number without a gradient: it has to be computed from what the "
+                "model returns, without detach, item, argmax or comparisons."
+            )
 
 
 FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType, partial)
@@ -230,10 +249,35 @@ def _row(returned: Any) -> Any:
     return next(iter(returned.values()))[0] if isinstance(returned, Mapping) else returned[0]
 
 
-def _as_number(value: Tensor) -> Tensor:
-    """Return a tensor of one number in the shape ()."""
-    number: Tensor = value.reshape(())
-    return number
+class _NoNumber(ValueError):
+    """A target returned something else than a tensor of one number, as its text says."""
+
+
+def _as_number(value: Any) -> Tensor:
+    """Return a tensor of one number in the shape (); raise _NoNumber for anything else."""
+    import torch
+
+    if value is None:
+        raise _NoNumber("returns nothing")
+    if not isinstance(value, torch.Tensor):
+        raise _NoNumber(f"returns an object of {type(value).__name__}, which is no tensor")
+    if value.numel() != 1:
+        raise _NoNumber(f"returns {value.numel():,} numbers for one picture")
+    return value.reshape(())
+
+
+MAX_REASON = 80
+"""Characters of an error's text that a sentence repeats: longer ones do not say more."""
+
+
+def _describe_fault(error: Exception) -> str:
+    """Return what a target did wrong, as a verb with its object."""
+    if isinstance(error, _NoNumber):
+        return str(error)
+    # Torch says in brackets what was expected.
+    reason = re.sub(r"\s+\([^()]+\)", "", describe_error(error)) if str(error).strip() else ""
+    is_short = reason and len(reason) <= MAX_REASON
+    return f"fails with {type(error).__name__}{f', {reason}' if is_short else ''}"
 
 
 class Adapter:

@@ -372,9 +372,12 @@ class Evidence:
         recording.calls = self.calls
         return recording
 
-    def with_graph(self) -> Evidence:
-        """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed."""
-        if self._recording is None:
+    def with_graph(self, *, again: bool = False) -> Evidence:
+        """Return evidence with autograd's graph from `recorded` to `outputs`, by another pass if this was replayed.
+
+        `again`: by another pass in any case, as where it is run by other kernels.
+        """
+        if self._recording is None and not again:
             return self
         if self.received is not None:
             raise ModelProblem(f"{self.loaded.adapter.spec.id} runs in a process of its own: name a class instead.")
@@ -694,8 +697,9 @@ class PassPart(Evidence):
     def _pass_apart(self) -> tuple[ReceivedPass, int] | None:
         return None if self.whole.received is None else (self.whole.received, self.place)
 
-    def with_graph(self) -> Evidence:
-        return Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers, placed=True).with_graph()
+    def with_graph(self, *, again: bool = False) -> Evidence:
+        whole = Evidence(self.loaded, ModelInput(self.tensor, self.geometry), self.layers, placed=True)
+        return whole.with_graph(again=again)
 
     def _backward(self, target: Target) -> list[Gradient]:
         if isinstance(target, FunctionTarget):

@@ -199,10 +199,24 @@ def _relevance(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
     return _to_map(reading.module, gradient.float().clamp_min(0).mean((0, 1, 2)))
 
 
+def check_model(evidence: Evidence, method: Method, _targets: Sequence[Target], request: Request) -> None:
+    """Raise ModelProblem for a model without the attention that a method reads, and for a head that it has not."""
+    if method.family == "query":
+        choose_head(_cross_attention(evidence).maps(0), request.head)
+        return
+    loaded = evidence.loaded
+    if method.id != "attention" and loaded.survey.attentions and not loaded.attends_to_one_grid:
+        raise ModelProblem(
+            f"{loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join its "
+            "layers: choose a CAM, such as LayerCAM."
+        )
+    attentions(loaded)
+
+
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a method of attention; maps that take a pass are cached in the Evidence.
 
-    Raises ModelProblem for a model without the attention that it reads, and for a head that it has not.
+    Raises ModelProblem for a head that it has not.
     """
     if method.family == "query":
         return _run_query(evidence, targets, request.head)
@@ -210,11 +224,6 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
         maps = heads(evidence, targets[0])
         rows = [choose_head(heatmap, request.head) for heatmap in maps.values()]
         return RawMaps([row.expand(len(targets), *row.shape) for row in rows], tuple(maps), (UNFUSED,))
-    if evidence.loaded.survey.attentions and not evidence.loaded.attends_to_one_grid:
-        raise ModelProblem(
-            f"{evidence.loaded.adapter.spec.id} does not attend to one grid throughout, so {method.name} cannot join "
-            "its layers: choose a CAM, such as LayerCAM."
-        )
     missing = evidence.missing(method.id, targets)
     if missing and method.id == "rollout":
         (modules,) = compute_gradients(evidence, missing[:1], request, last_only=True)
@@ -289,15 +298,21 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
     evenly among the cells that it covers. The map is the mean of the heads, or one head; of several boxes the mean. It
     shows what the query read, not that this decided.
     """
+    attended = _cross_attention(evidence)
+    maps = [choose_head(_read_queries(attended, evidence, target), head) for target in targets]
+    note = "This map shows what the box's query read in its last layer, which need not have decided."
+    return RawMaps([torch.stack(maps)], (attended.path,), (note,))
+
+
+def _cross_attention(evidence: Evidence) -> CrossAttention:
+    """Return what the queries of a pass attended to; raise ModelProblem where boxes are no queries."""
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:
         raise ModelProblem(
             f"{evidence.loaded.adapter.spec.id} has no boxes that are queries of a decoder: choose a CAM, such as "
             "GradCAM."
         )
-    maps = [choose_head(_read_queries(attended, evidence, target), head) for target in targets]
-    note = "This map shows what the box's query read in its last layer, which need not have decided."
-    return RawMaps([torch.stack(maps)], (attended.path,), (note,))
+    return attended
 
 
 def _read_queries(attended: CrossAttention, evidence: Evidence, target: Target) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from sightglass.explain.phrases import listing, percent, signed
+from sightglass.explain.phrases import capital, listing, percent, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,12 +27,24 @@ NAMED = 3
 """Maps that the sentence names, at most."""
 ALIKE = 0.005
 """Difference of two shares of the mix below which the maps are taken alike."""
-NOTHING = "No map of this picture shows evidence, so none was tested."
+NOTHING = "no map of this picture shows evidence, so none was tested."
+UNTOLD = (
+    "what decides cannot be told, as covering the whole picture with its mean colour changes nothing; all maps are "
+    "taken alike"
+)
+"""What is said where no test shows anything, as of a picture of one colour."""
+BLANK = "–"
+"""A number that cannot be told, in the table."""
 
 
 def name_quantity(task: Task) -> str:
     """Return what hiding takes from an answer: its lead over the others, its score, or its number."""
     return "lead" if task.competes else task.quantity
+
+
+def is_told(candidates: Sequence[Candidate]) -> bool:
+    """Return whether hiding and keeping changes the answer at all."""
+    return not any(math.isnan(candidate.score) for candidate in candidates)
 
 
 def rank(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -44,17 +57,23 @@ def rows(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
     return [
         (
             candidate.name,
-            *map(percent, candidate.covered),
-            *map(percent, candidate.kept),
-            signed(candidate.score),
+            *map(_format_share, candidate.covered),
+            *map(_format_share, candidate.kept),
+            BLANK if math.isnan(candidate.score) else signed(candidate.score),
             percent(candidate.weight),
         )
         for candidate in rank(candidates)
     ]
 
 
+def _format_share(share: float) -> str:
+    return BLANK if math.isnan(share) else percent(share)
+
+
 def describe_cost(candidate: Candidate) -> str:
     """Return what a map cost and what was taken of it."""
+    if not is_told([candidate]):
+        return f"{percent(candidate.weight)} taken. What hiding and keeping it costs cannot be told."
     hidden, kept = (listing([*map(percent, shares)]) for shares in (candidate.covered, candidate.kept))
     taken = f"{percent(candidate.weight)} taken, score {signed(candidate.score)}"
     return f"{taken}. Hidden: {hidden} left; kept: {kept}."
@@ -74,7 +93,9 @@ def describe_choice(candidates: Sequence[Candidate]) -> str:
     """Return which maps were taken most."""
     ranked = rank(candidates)
     if not ranked:
-        return NOTHING
+        return capital(NOTHING)
+    if not is_told(ranked):
+        return f"{capital(UNTOLD)}."
     first, *others = ranked
     if not others:
         return f"{first.name} is the only map with evidence, so it is taken whole."

@@ -7,7 +7,6 @@ maps whose sum is not the difference of the answers.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.methods.completeness import is_off, steps_of
 from sightglass.explain.methods.scalars import Scalars
 
 ACTIVATIONS = (
@@ -23,45 +23,49 @@ ACTIVATIONS = (
     *("MaxPool2DWithIndices", "ScaledDotProduct"),
 )
 """Beginnings of the names of autograd's steps that are no sums: captum has rules for the modules of some."""
-MOST_OFF = 0.05
-"""By how much of the answer's difference the sum of a map may be off it: a gate's product of two parts is by 0.6 %."""
-ROUNDING = 1e-4
-"""What the sum may be off in any case."""
+ADVICE = "use Integrated Gradients, which needs no rules."
+"""Ends the sentences of what is refused."""
 
 
 def attribute(scalars: Scalars, inputs: Tensor, grey: Tensor, name: str, size: int) -> Tensor:
-    """Return captum's attribution, (1, C, h, w), of an input and a baseline.
+    """Return captum's attribution, (1, C, h, w), of an input and a baseline; see `check_rules` for the others.
 
-    `size`: how many pictures a pass may hold. Raises ModelProblem for a network that captum has no rules for; `name` is
-    the model's.
+    Raises ModelProblem for a network that captum has no rules for.
     """
     from captum.attr import DeepLift
 
-    advice = "use Integrated Gradients, which needs no rules."
+    check_rules(scalars, inputs, name, size)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting forward, backward hooks")
+        attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
+    found, expected = float(attribution.detach().sum()), _difference(scalars, inputs, grey)
+    if is_off(found, expected):
+        raise ModelProblem(
+            f"Captum's DeepLift of {name} sums to {found:.3g}, where the answer differs by {expected:.3g} from that to "
+            f"a grey picture: some of its steps have no rule: {ADVICE}"
+        )
+    return attribution
+
+
+def check_rules(scalars: Scalars, inputs: Tensor, name: str, size: int) -> None:
+    """Raise ModelProblem for a network with activations that captum has no rules for.
+
+    `inputs`: (1, C, h, w), which needs gradients; `name`: the model's; `size`: how many pictures a pass may hold.
+    """
     if size < 2:
-        raise ModelProblem(f"DeepLift compares two pictures in one pass, and this map takes one at a time: {advice}")
+        raise ModelProblem(f"DeepLift compares two pictures in one pass, and this map takes one at a time: {ADVICE}")
     calls, steps = _count(scalars, inputs)
     repeated = next((path for path, count in calls.items() if count > 1), None)
     if repeated is not None:
         raise ModelProblem(
             f"{repeated} runs {calls[repeated]} times in a pass of {name}, and captum's DeepLift takes modules that "
-            f"run once: {advice}"
+            f"run once: {ADVICE}"
         )
     if steps > calls.total():
         raise ModelProblem(
             f"Captum's DeepLift has rules for {calls.total()} of {steps} activations in a pass of {name}, which are "
-            f"functions or of other kinds: {advice}"
+            f"functions or of other kinds: {ADVICE}"
         )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Setting forward, backward hooks")
-        attribution: Tensor = DeepLift(scalars).attribute(inputs, grey)
-    found, expected = float(attribution.detach().sum()), _difference(scalars, inputs, grey)
-    if abs(found - expected) > MOST_OFF * abs(expected) + ROUNDING:
-        raise ModelProblem(
-            f"Captum's DeepLift of {name} sums to {found:.3g}, where the answer differs by {expected:.3g} from that to "
-            f"a grey picture: some of its steps have no rule: {advice}"
-        )
-    return attribution
 
 
 def _difference(scalars: Scalars, inputs: Tensor, grey: Tensor) -> float:
@@ -86,18 +90,3 @@ def _count(scalars: Scalars, inputs: Tensor) -> tuple[Counter[str], int]:
                 hooks.enter_context(module.register_forward_hook(note))
         scalar = scalars(inputs)
     return calls, sum(name.startswith(ACTIVATIONS) for name in steps_of(scalar))
-
-
-def steps_of(scalar: Tensor) -> Iterator[str]:
-    """Yield the names of the steps of autograd that a scalar is computed by."""
-    waiting = [scalar.grad_fn]
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
-        if node is None:
-            continue
-        yield node.name()
-        for before, _ in node.next_functions:
-            if before not in seen:
-                seen.add(before)
-                waiting.append(before)

@@ -24,7 +24,7 @@ from sightglass.explain.backward.gradient import Gradient
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import as_map
-from sightglass.explain.methods.deep_lift import steps_of
+from sightglass.explain.methods.completeness import steps_of
 from sightglass.explain.methods.full_gradients import make_full_grad
 from sightglass.explain.methods.gradient import gradcam
 from sightglass.explain.methods.method import Method, RawMaps, Request
@@ -35,13 +35,14 @@ from sightglass.models.layers import WHOLE, Layer, spread
 LOGGER = logging.getLogger(__name__)
 UNDIFFERENTIABLE = ("::Error", "::NotImplemented")
 """Ends of the names of autograd's steps that raise where they are differentiated again."""
+LEAST_CLASSES = 2
+"""Classes without which FinerCAM has nothing to compare."""
 BATCH = 16
 """The library's own batch size: masked pictures in one pass."""
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request) -> RawMaps:
     """Run a library method on copied modules; cache the maps."""
-    _check(evidence, method)
     loaded = evidence.loaded
     missing = evidence.missing(method.id, targets)
     batch = loaded.pictures_in_a_pass(BATCH, evidence.tensor) if missing else BATCH
@@ -88,10 +89,12 @@ def _report_failures(evidence: Evidence, method: Method) -> Iterator[None]:
         ) from error
 
 
-def _check(evidence: Evidence, method: Method) -> None:
-    """Raise ModelProblem for what the library cannot do."""
+def check_model(evidence: Evidence, method: Method, _targets: Sequence[Target], _request: Request) -> None:
+    """Raise ModelProblem for a model that the library cannot explain by a method."""
     if method.id == "fullgrad":
         _check_full_grad(evidence)
+    if method.id == "finercam":
+        _check_neighbours(evidence)
     if method.id == "shapleycam" and len(evidence.layers) > 1:
         raise ModelProblem("ShapleyCAM explains one layer at a time: choose one layer, or another method.")
     if len({layer.layout for layer in evidence.layers}) > 1:
@@ -117,13 +120,24 @@ def _check_full_grad(evidence: Evidence) -> None:
             )
 
 
+def _check_neighbours(evidence: Evidence) -> None:
+    """Raise ModelProblem for a model without several classes, which FinerCAM compares."""
+    adapter = evidence.loaded.adapter
+    if adapter.spec.measures or adapter.class_logits(evidence.outputs).shape[1] < LEAST_CLASSES:
+        raise ModelProblem(
+            f"FinerCAM compares a class with its neighbours, and {adapter.spec.id} does not answer with several "
+            "classes: use GradCAM."
+        )
+
+
 def _shapleycam(evidence: Evidence, target: Target) -> Tensor:
     """Return ShapleyCAM's map (h, w): GradCAM with g - H A / 2 in place of the gradient g (H: the second derivatives).
 
     Not by the library, which takes no other layout than (C, h, w), and no attention by fused kernels.
     """
     with evidence.loaded.lock, torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-        evidence = evidence.with_graph()
+        # Its own pass may have been by fused kernels.
+        evidence = evidence.with_graph(again=True)
         scalar = evidence.loaded.adapter.scalar(evidence.outputs, target)
         (gradient,) = torch.autograd.grad(scalar, evidence.recorded, create_graph=True, retain_graph=True)
         slope = gradient.detach()
@@ -166,7 +180,7 @@ def _cam(adapter: Adapter, method: Method, layers: tuple[Layer, ...], tick: Call
 
     logits = _Logits(adapter, tick)
     if method.id == "fullgrad":
-        return make_full_grad(_library(), logits, adapter.spec.id, batch)
+        return make_full_grad(_library(), logits, adapter, batch)
     modules = [adapter.module.get_submodule(layer.path) for layer in layers]
     reshape = None if layers[0].layout == "nchw" else lambda output: as_map(output, layers[0])
     cam = getattr(_library(), method.name.replace("-", "_"))(logits, modules, reshape)
@@ -210,6 +224,8 @@ def _maps(cam: Any, method: Method, target: Target, tensor: Tensor) -> list[NDAr
     try:
         # With frozen weights the library differentiates with respect to the picture.
         final = cam(tensor.detach().clone().requires_grad_(), **aim)
+        if method.id == "fullgrad":
+            hooks.check(target.index)
     finally:
         # Dropped here, as the library would detach it in place, which views forbid.
         hooks.activations, hooks.gradients = [], []

@@ -55,6 +55,8 @@ RUNNERS: dict[Family, str] = {
 """Modules here whose `run` returns RawMaps of (evidence, method, targets, request); of other families: `gradient`."""
 OF_MODULES: tuple[Family, ...] = ("attention", "query", "library", "pixel", "sharp", "tested", "path")
 """Families that look into modules: of a received model they run where it does."""
+CHOOSY: tuple[Family, ...] = ("attention", "query", "library", "pixel", "path")
+"""Families that do not take every model: what they refuse does not depend on what was found in a picture."""
 HEADED: tuple[Family, ...] = ("attention", "query")
 """Families whose methods have heads."""
 GUIDED = ("guidedbackprop", "guidedgradcam")
@@ -86,7 +88,7 @@ class Candidate:
     """float32 (h, w) over the content of the model's input, 0..1, at most 96 cells a side."""
     covered: tuple[float, ...]
     """What is left of the target's number with the hottest shares covered, 0..1 of its difference to the mean colour
-    alone, one for each share."""
+    alone, one for each share; NaN where there is no such difference, as of a picture of one colour."""
     kept: tuple[float, ...]
     """What is left with nothing else kept, in the same unit."""
     weight: float
@@ -94,7 +96,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How much more is left by keeping it than by covering it, -1..1."""
+        """How much more is left by keeping it than by covering it, -1..1; NaN where it cannot be told."""
         return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
@@ -213,20 +215,31 @@ class Method:
     def run(self, evidence: Evidence, targets: Sequence[Target], request: Request | None = None) -> RawMaps:
         """Compute the raw maps of some targets at the evidence's layers.
 
-        Each is on an even grid over the input.
+        Each is on an even grid over the input. Without targets there is no map, and ModelProblem for a model that the
+        method does not take.
         """
         request = request or Request()
-        if request.flips:
+        if not targets and self.family not in CHOOSY:
+            return RawMaps([], ())
+        if request.flips and targets:
             return _load("gradient", "average_flips")(evidence, self, targets, request)  # type: ignore[no-any-return]
         if evidence.received is not None and self.family in OF_MODULES:
             return evidence.received.run_method(self, targets, request)
         if self.at_layers or self.weighed:
             evidence.locate()
-        if self.family in ("library", "path"):
-            self._require_plain_input(evidence.layers)
+        self._check(evidence, targets, request)
+        if not targets:
+            return RawMaps([], ())
         raw: RawMaps = _load(RUNNERS.get(self.family, "gradient"), "run")(evidence, self, targets, request)
         # Maps of attention are where their keys are.
         return raw if self.family == "attention" else _place(raw, evidence.layers)
+
+    def _check(self, evidence: Evidence, targets: Sequence[Target], request: Request) -> None:
+        """Raise ModelProblem for a model that the method does not take, whatever was found in its picture."""
+        if self.family in ("library", "path"):
+            self._require_plain_input(evidence.layers)
+        if self.family in CHOOSY and self.family != "path":
+            _load(RUNNERS[self.family], "check_model")(evidence, self, targets, request)
 
     def _require_plain_input(self, layers: Sequence[Layer]) -> None:
         does = "makes several pictures of one" if any(layer.views for layer in layers) else ""

@@ -53,11 +53,25 @@ DRAWS = ("smoothgrad", "gradientshap")
 """Methods that draw random numbers."""
 
 
-def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run one of captum's methods on the input, with cached maps.
+def check_model(evidence: Evidence, method: Method, targets: Sequence[Target], _request: Request) -> None:
+    """Raise ModelProblem for a model without a ReLU that could be guided, or with steps that DeepLift has no rule for.
 
-    Raises Cancelled within one pass of a stop, ModelProblem where the model has no ReLU that could be guided.
+    The steps of a target are looked at with its map; without one those of the first class are.
     """
+    adapter = evidence.loaded.adapter
+    if method.id in GUIDED and not any(isinstance(module, nn.ReLU) for module in adapter.module.modules()):
+        raise ModelProblem(f"{adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
+    if method.id != "deeplift" or targets:
+        return
+    first = Target(0, adapter.labels[0])
+    with evidence.loaded.workshop() as own, torch.enable_grad():
+        scalars = Scalars(own, [first], lambda _: None, evidence.tensor)
+        inputs = evidence.tensor.detach().clone().requires_grad_()
+        deep_lift.check_rules(scalars, inputs, adapter.spec.id, pictures_in_a_pass(evidence, own, first))
+
+
+def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
+    """Run one of captum's methods on the input, with cached maps; raise Cancelled within one pass of a stop."""
     attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
     if missing := evidence.missing(attributed.id, targets):
         with evidence.loaded.workshop() as adapter:
@@ -99,8 +113,6 @@ def _fill(
     evidence: Evidence, adapter: Adapter, method: Method, request: Request, targets: Sequence[Target], seed: int
 ) -> None:
     """Compute and cache the targets' maps by an adapter that may be changed."""
-    if method.id == "guidedbackprop" and not any(isinstance(module, nn.ReLU) for module in adapter.module.modules()):
-        raise ModelProblem(f"{adapter.spec.id} has no ReLU that guided backprop could guide: use SmoothGrad.")
     steps = {"integratedgradients": STEPS + 2, "smoothgrad": SAMPLES, "gradientshap": SAMPLES, "deeplift": 3}
     done, total = 0, len(targets) * steps.get(method.id, 1)
 

@@ -14,7 +14,8 @@ of `find_candidates`, each with 1 as its maximum.
     sure = the largest cost / (0.3 * |f(x) - f(c)|), at most 1
     tested = sure * max over p of (near[p] * fine, scaled to cost[p] / the largest cost) + max(1 - sure, 0.15) * mix
 
-Where no place costs anything it is the mix. What the tests of each map found is kept: `Candidate`.
+Where no place costs anything it is the mix. Where f(c) is f(x), as of a picture of one colour, no test can tell
+anything: all maps have the same share of the mix. What the tests of each map found is kept: `Candidate`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,12 +30,13 @@ from torch.nn import functional as F
 
 from sightglass.explain.evidence.determinism import exact
 from sightglass.explain.evidence.evidence import Evidence, in_batches
-from sightglass.explain.methods.choice import SHARES, name_quantity
+from sightglass.explain.methods.choice import NOTHING, SHARES, UNTOLD, is_told, name_quantity
 from sightglass.explain.methods.method import Candidate, Method, RawMaps, Request
 from sightglass.explain.methods.pixel_gradients import at_pixels
 from sightglass.explain.methods.rise import PARTS, scorer
 from sightglass.explain.methods.scalars import Passes, Scalars, most_pictures, pictures_in_a_pass
 from sightglass.explain.methods.sharp import EDGES, LEFT, SHARP, STEPS, blurred_input, fill, lead, scaled, smooth
+from sightglass.explain.phrases import listing
 from sightglass.explain.tasks import task_of
 from sightglass.models.adapter import Adapter, FunctionTarget, Target
 from sightglass.models.adapters.detector import Detections
@@ -94,9 +96,22 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
                 evidence.found[TESTED, target] = test.candidates
                 evidence.found[PLACED, target] = len(test.places)
     tests = tuple(candidates(evidence, target) for target in targets)
-    places = max(evidence.found[PLACED, target] for target in targets)
-    note = describe(max(map(len, tests)), places, evidence.loaded.adapter)
-    return RawMaps(evidence.stacked(TESTED, targets), ("input",), (note,), tests)
+    return RawMaps(evidence.stacked(TESTED, targets), ("input",), _describe_all(evidence, targets), tests)
+
+
+def _describe_all(evidence: Evidence, targets: Sequence[Target]) -> tuple[str, ...]:
+    """Say how the targets' maps were made, and of which nothing can be told."""
+    shown = [target for target in targets if candidates(evidence, target)]
+    if not shown:
+        return (f"Tested: {NOTHING}",)
+    told = [target for target in shown if is_told(candidates(evidence, target))]
+    if not told:
+        return (f"Tested: {UNTOLD}.",)
+    maps = max(len(candidates(evidence, target)) for target in told)
+    places = max(evidence.found[PLACED, target] for target in told)
+    untold = [target.label for target in shown if target not in told]
+    notes = [f"Tested, of {listing(untold)}: {UNTOLD}."] if untold else []
+    return (describe(maps, places, evidence.loaded.adapter), *notes)
 
 
 def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:
@@ -195,7 +210,7 @@ class _Test:
         if not maps:
             return torch.zeros_like(self._picture[0])
         whole, span, left = self._hide_and_keep([*maps.values()])
-        scores = (left[:, :, 1] - left[:, :, 0]).mean(1)
+        scores = (left[:, :, 1] - left[:, :, 0]).mean(1).nan_to_num()
         weights = (scores / TEMPERATURE).softmax(0)
         self.candidates = tuple(
             Candidate(name, shrink(each, self._geometry), (*covered,), (*kept,), weight)
@@ -206,30 +221,35 @@ class _Test:
         values = torch.stack([*maps.values()])
         mix = (weights.to(values)[:, None, None] * values).sum(0)
         mix = mix / mix.max()
+        if not span:
+            return mix
         fine = make_finer(mix, maps.get(EDGE_MAP))
         self.places = find_places(fine, values, self._geometry)
         discs = [disc(place, self._geometry, mix.device) for place in self.places]
         costs = (whole - self._answers(torch.where(each, self._blurred, self._picture) for each in discs)).clamp_min(0)
         near = [nearness(place, self._geometry, mix) for place in self.places]
-        return raise_places(mix, fine, near, costs / span if span else torch.zeros_like(costs))
+        return raise_places(mix, fine, near, costs / span)
 
     def _hide_and_keep(self, maps: Sequence[Tensor]) -> tuple[float, float, Tensor]:
         """Return the picture's number, its span, and what is left of that.
 
         The span is the difference to the number of the mean colour, 0 within rounding. What is left is (n, shares, 2),
-        0..1 of it, by covering and by keeping.
+        0..1 of it, by covering and by keeping, and NaN without a span.
         """
         numbers = self._answers(self._changed(maps))
         ends = numbers[:2]
         low, high = ends.min(), ends.max()
-        left = numbers[2:].clamp(low, high) - low
         span = float(high - low)
-        if span <= ROUNDING * float(ends.abs().max()):
-            span = 0.0
-            left = torch.zeros_like(left)
-        else:
-            left /= span
+        if self._is_even or span <= ROUNDING * float(ends.abs().max()):
+            return float(ends[0]), 0.0, numbers.new_full((len(maps), len(SHARES), 2), torch.nan)
+        left = (numbers[2:].clamp(low, high) - low) / span
         return float(ends[0]), span, left.reshape(len(maps), len(SHARES), 2)
+
+    @property
+    def _is_even(self) -> bool:
+        """Whether the picture has one colour, so that answers to its covers differ by rounding alone."""
+        difference = (self._picture - self._colour).abs().max()
+        return bool(difference <= ROUNDING * self._picture.abs().max())
 
     def _changed(self, maps: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the picture, its mean colour, and each map's shares covered and kept."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sightglass.common.errors import ModelProblem
+from sightglass.common.legible import one_line
 from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
 from sightglass.models.labels import class_index, same_classes
 
@@ -135,15 +137,22 @@ class Decoder:
 
 
 def _of_function(function: Callable[[Any], Any]) -> Target:
-    name = getattr(function, "__name__", None) or _name_object(function)
-    return FunctionTarget(None, "your function" if name == "<lambda>" else name, function=function)
+    return FunctionTarget(None, _name_function(function), function=function)
 
 
-def _name_object(function: Callable[[Any], Any]) -> str:
-    """Return an object's class with its first numbers and words: `ClassifierOutputTarget 5`."""
-    values = getattr(function, "__dict__", {}).values()
-    plain = [str(value)[:40] for value in values if isinstance(value, int | float | str)]
-    return " ".join([type(function).__name__, *plain[:3]])
+def _name_function(function: Callable[[Any], Any]) -> str:
+    """Return a function's name, or an object's class with its first numbers and words: `ClassifierOutputTarget 5`."""
+    if isinstance(function, partial):
+        return _name_function(function.func)
+    name = getattr(function, "__name__", "")
+    if name == "<lambda>":
+        return "your function"
+    if name and name != "__call__":
+        return str(name)
+    target = getattr(function, "__self__", function)
+    values = getattr(target, "__dict__", {}).values()
+    plain = [value for value in values if isinstance(value, int | float | str) and not isinstance(value, bool)]
+    return one_line(" ".join([type(target).__name__, *(str(value)[:40] for value in plain[:3])]))
 
 
 def find_class(result: Result, index: int, other: Result) -> int | None:

@@ -49,7 +49,7 @@ from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.explanation import Explanation, chosen_method, explain_together, pass_size
+from sightglass.explain.explanation import Explanation, chosen_method, explain_together, method_of, pass_size
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, Unreachable
@@ -122,6 +122,7 @@ class Work:
         loaded.fastest_adapter(self._layers)
         loaded.adapter.check_preprocessing(options.preprocessing)
         # Checked once, not for every picture.
+        method_of(loaded, options)
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
                 class_index(label, loaded.adapter.labels)

@@ -370,11 +370,12 @@ class CandidateResult(PlainResult):
 
     name: str
     hidden: list[Number] = Field(validation_alias="covered")
-    """What is left of the answer with each of the shares hidden, 0..1: 0 is the mean colour alone."""
+    """What is left of the answer with each of the shares hidden, 0..1: 0 is the mean colour alone; null where it cannot
+    be told."""
     kept: list[Number]
     """What is left with nothing else kept, in the same unit."""
     score: Number
-    """The mean of `kept` less that of `hidden`, -1..1."""
+    """The mean of `kept` less that of `hidden`, -1..1; null where it cannot be told."""
     taken: Number = Field(validation_alias="weight")
     """Its share of the mix from which the method Tested starts, 0..1."""
 

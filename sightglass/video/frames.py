@@ -318,6 +318,7 @@ class ClipExplainer(FrameExplainer):
 
     def _maps(self, evidence: Evidence, targets: Sequence[Target]) -> list[RawMaps]:
         if not targets:
+            self.method.run(evidence, (), Request(head=self.options.head))
             return []
         with stopped_by(self._cancel):
             maps, self.paths = self.compute_maps(evidence, targets)

@@ -136,6 +136,12 @@ def test_a_picture_that_changed_is_done_again(many: Path, tmp_path: Path) -> Non
     assert run(source.rename(tmp_path / "moved"), MODEL, out).nothing_new
 
 
+def test_a_method_that_cannot_explain_the_model_is_refused_at_once(many: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelProblem, match="FullGrad asks for one score a picture and demo-seg gives each pixel one"):
+        run(many, "demo-seg", tmp_path / "out", options={"method": "fullgrad"})
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_of_other_settings_are_not_gone_on_with(many: Path, finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match=r"other settings \(method\).*choose another folder"):
         run(many, MODEL, finished_run, batch_size=4, options={"method": "hirescam"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PictureFile
 
 from sightglass.batch.labels import CSV
 from sightglass.cli.proving import read
@@ -80,6 +81,19 @@ def test_which_takes_the_layers_and_the_box_that_it_is_given(answer) -> None:
     given = ("--map", "2", "--target-layers", "model.15")
     recipe = answer("which", "scene.png", "-m", "demo-s", *given)["recipe"]
     assert recipe["layers"] == ["model.15"] and recipe["targets"] == [[box.anchor, box.index]]
+
+
+def test_which_says_that_nothing_can_be_told_of_one_colour(answer, call) -> None:
+    PictureFile.new("RGB", (160, 96), (90, 90, 90)).save("grey.png")
+    asked = ("which", "grey.png", "-m", "demo-cls-s")
+    said = answer(*asked)
+    assert "cannot be told" in said["sentence"] and said["candidates"]
+    for each in said["candidates"]:
+        assert each["score"] is None and {*each["hidden"], *each["kept"]} == {None}
+    code, out, _ = call(*asked)
+    assert code == 0 and plain_text(out).splitlines()[1] == said["sentence"]
+    # Of the table's numbers there is only what is taken of each map.
+    assert all(line.count("%") == 1 for line in out.splitlines() if " – " in line) and " – " in out
 
 
 SCENES = 10

@@ -78,6 +78,10 @@ def test_a_name_is_one_line_without_what_is_not_seen(given: str, shown: str) -> 
     assert legible(given) == shown and len(legible("x" * 10_000)) == MAX_NAME
 
 
+class Nothing:
+    """An object of which only its address is known."""
+
+
 def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> None:
     name = f"{'x' * MAX_NAME!r}"
     assert one_line(f"There is no model {name}.") == f"There is no model {name}."
@@ -86,6 +90,8 @@ def test_sentence_is_one_bounded_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert short.startswith("/start/x") and "x…x" in short and short.endswith("/end.png cannot be read.")
     assert len(short.split()[0]) == MAX_WORD
     assert str(Problem("a\nb\u202e cannot be read.")) == "a b cannot be read."
+    assert str(Problem("\x1b[1mA layer\x1b[0m failed.")) == "A layer failed."
+    assert str(Problem(f"targets is {[Nothing(), 1]!r}.")) == "targets is [Nothing, 1]."
     Console(as_json=True).fail(f"{folder} cannot be read.")
     said = capsys.readouterr()
     assert said.err == f"{short}\n" and json.loads(said.out) == {"error": short}

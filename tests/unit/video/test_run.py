@@ -55,6 +55,12 @@ def frames_of(path: Path) -> list[Any]:
         return list(file.decode(video=0))
 
 
+def test_a_method_that_takes_no_detector_is_refused_without_an_object_too() -> None:
+    explainer = ClipExplainer(Explainer(DETECTOR), {"method": "fullgrad"}, EXACT)
+    with pytest.raises(ModelProblem, match="FullGrad explains classifiers only"):
+        explainer([Frame(0, 0, 0.0, np.full((96, 160, 3), 90, np.uint8))])
+
+
 def test_the_map_of_each_frame_is_the_explainers_own(moving: Path, explainer: Explainer, tmp_path: Path) -> None:
     summary = run(moving, explainer, tmp_path, settings=EXACT)
     assert (summary.frames, summary.explained, summary.skipped) == (18, 18, 0)

@@ -1,5 +1,7 @@
 """What is said of the maps behind a tested map."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,15 @@ def candidate(name: str, hidden: float, kept: float, weight: float) -> Candidate
 
 
 FEW = (candidate("GradCAM", 0.9, 0.1, 0.2), candidate("Sharp", 0.25, 0.75, 0.7), candidate("Edges", 0.9, 0.05, 0.1))
+
+
+UNTOLD = [candidate(name, math.nan, math.nan, 0.5) for name in "AB"]
+
+
+def test_nothing_is_told_of_a_picture_of_one_colour() -> None:
+    assert choice.is_told(FEW) and choice.is_told(()) and not choice.is_told(UNTOLD)
+    assert choice.rows(UNTOLD)[0][1:-1] == ("–",) * 5
+    assert plain_text(choice.describe_cost(UNTOLD[0])) == "50 % taken. What hiding and keeping it costs cannot be told."
 
 
 def test_rows_begin_with_what_is_taken_most() -> None:
@@ -35,6 +46,11 @@ def test_rows_begin_with_what_is_taken_most() -> None:
         (
             [candidate(name, 0, 0, 0.5) for name in "AB"],
             "All 2 maps are taken alike: hiding and keeping shows no difference between them.",
+        ),
+        (
+            UNTOLD,
+            "What decides cannot be told, as covering the whole picture with its mean colour changes nothing; all maps "
+            "are taken alike.",
         ),
         ((), "No map of this picture shows evidence, so none was tested."),
     ],

@@ -56,16 +56,101 @@ class Frozen(nn.Module):
         return tensor - self.running_mean[:, None, None]
 
 
-def make_net(middle: nn.Module) -> nn.Module:
+class HiddenNorm(Frozen):
+    """A norm by a step of its own, as libraries have them in C++."""
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return _Hidden.apply(tensor, self.running_mean)
+
+
+class _Hidden(torch.autograd.Function):
+    @staticmethod
+    def forward(_context: Any, tensor: Tensor, mean: Tensor) -> Tensor:
+        return tensor - mean[:, None, None]
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+def make_net(middle: nn.Module, first: nn.Module | None = None) -> nn.Module:
     torch.manual_seed(0)
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3, bias=False))
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), middle, nn.ReLU(), *head).eval()
+    net = nn.Sequential(first or nn.Conv2d(3, 4, 3), middle, nn.ReLU(), *head).eval().requires_grad_(False)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d) and module.track_running_stats:
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
             nn.init.normal_(module.bias)
     return net
+
+
+class Added(nn.Module):
+    """A parameter that is added by arithmetic."""
+
+    def __init__(self, *shape: int, in_place: bool = False) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.randn(*shape))
+        self.in_place = in_place
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        if not self.in_place:
+            return self.shift + tensor
+        output = tensor * 2
+        output -= self.shift
+        return output
+
+
+class Stepwise(nn.Module):
+    """A step that a function makes with weights and a bias of its own."""
+
+    def __init__(self, step: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4))
+        self.shift = nn.Parameter(torch.randn(4))
+        self.step = step
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return self.step(tensor, self.weight, self.shift)
+
+
+def on_flat_maps(tensor: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    return F.conv1d(tensor.flatten(2), weight[:, :, None], shift).unflatten(2, tensor.shape[2:])
+
+
+def on_channels(tensor: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    return F.linear(tensor.permute(0, 2, 3, 1), weight, shift).permute(0, 3, 1, 2)
+
+
+def by_products(tensor: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    return torch.einsum("oc,bchw->bohw", weight, tensor) + shift[:, None, None]
+
+
+@torch.jit.script
+def in_a_script(tensor: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    return torch.conv2d(tensor, weight[:, :, None, None], shift)
+
+
+def gated(tensor: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    gates = F.linear(tensor.mean((2, 3)), weight, shift).sigmoid()
+    return tensor * gates[:, :, None, None]
+
+
+def swish(tensor: Tensor, _weight: Tensor, _shift: Tensor) -> Tensor:
+    return tensor * F.relu6(tensor + 3) / 6
+
+
+class Prepared(nn.Module):
+    """A network that prepares pictures itself, by a buffer or by numbers."""
+
+    def __init__(self, *, by_buffer: bool) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6])[:, None, None])
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.by_buffer = by_buffer
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        return self.conv((tensor - self.mean) / 0.2 if self.by_buffer else 2 * tensor - 1)
 
 
 MIDDLES: dict[str, Any] = {
@@ -77,12 +162,25 @@ MIDDLES: dict[str, Any] = {
     "transposed convolution": lambda: nn.ConvTranspose2d(4, 4, 2, stride=2),
     "functions": Functional,
     "twice": lambda: nn.Sequential(*[NormAndRelu(4)] * 2),
+    "frozen norm": Frozen,
+    "added": lambda: Added(4, 1, 1),
+    "added in place": lambda: Added(1, 4, 1, 1, in_place=True),
+    "by products": lambda: Stepwise(by_products),
 }
 
 
-@pytest.mark.parametrize("name", MIDDLES)
+NETS_ALONE: dict[str, Callable[[], nn.Module]] = {
+    name: lambda make=make: make_net(make()) for name, make in MIDDLES.items()
+} | {
+    f"prepared by {kind}": lambda kind=kind: make_net(nn.ReLU(), Prepared(by_buffer=kind == "a buffer"))
+    for kind in ("a buffer", "numbers")
+}
+"""Piecewise linear networks, of which all is counted that they add."""
+
+
+@pytest.mark.parametrize("name", NETS_ALONE)
 def test_the_parts_add_up_to_the_logit(name: str) -> None:
-    net = make_net(MIDDLES[name]())
+    net = NETS_ALONE[name]()
     tensor = torch.randn(1, 3, 12, 12).requires_grad_()
     cam = SimpleNamespace(model=_Wrapped(net), bias_data=[])
     gradients = FullGradients(cam, "net")
@@ -94,6 +192,7 @@ def test_the_parts_add_up_to_the_logit(name: str) -> None:
         for bias, gradient in zip(cam.bias_data, gradients.gradients, strict=True)
     ]
     assert sum(parts).item() == pytest.approx(logit.item(), abs=1e-5)
+    gradients.check(1)
     assert abs(parts[0].item() - logit.item()) > 1e-3
 
 
@@ -113,13 +212,47 @@ class _Wrapped(nn.Module):
         (lambda: nn.InstanceNorm2d(4), "has instance norms"),
         (lambda: nn.LayerNorm([4, 30, 30]), "has layer norms"),
         (lambda: nn.BatchNorm2d(4, track_running_stats=False), "depends on the picture"),
-        (Frozen, "cannot read the bias of"),
+        (HiddenNorm, "cannot read the bias of"),
     ],
 )
 def test_a_net_without_known_biases_is_refused(middle: Any, words: str) -> None:
     explainer = Explainer(make_net(middle()), layers="0")
     with pytest.raises(ModelProblem, match=words):
         explainer(torch.rand(3, 32, 32), method="fullgrad", targets=1, preprocessing="ready")
+
+
+OTHERS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "on flat maps": (lambda: Stepwise(on_flat_maps), "adds others by conv1d: its parts sum to"),
+    "on channels": (lambda: Stepwise(on_channels), "adds others by linear: its parts sum to"),
+    "of places": (lambda: Added(1, 4, 30, 30), "adds others by add: its parts sum to"),
+    "on channels, not piecewise linear": (
+        lambda: nn.Sequential(Stepwise(on_channels), nn.SiLU()),
+        "adds others by linear: its parts sum to",
+    ),
+    "in a script": (lambda: Stepwise(in_a_script), "A step of Sequential adds what FullGrad cannot read: its parts"),
+    "a number": (lambda: Stepwise(lambda tensor, *_: tensor + 1), "adds what FullGrad cannot read: its parts"),
+}
+"""Steps with biases that are no part, and what is said."""
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_net_with_other_biases_is_refused(case: str) -> None:
+    make, words = OTHERS[case]
+    torch.manual_seed(1)
+    explainer = Explainer(make_net(make()), layers="0")
+    with pytest.raises(ModelProblem, match=f"{words}.*; choose another method"):
+        explainer(torch.rand(3, 32, 32), method="fullgrad", targets=1, preprocessing="ready")
+
+
+@pytest.mark.parametrize("step", [gated, swish])
+def test_steps_that_are_not_linear_have_no_bias(step: Callable[..., Tensor]) -> None:
+    torch.manual_seed(1)
+    net = make_net(Stepwise(step))
+    untouched, tensor = deepcopy(net), torch.rand(3, 32, 32)
+    result = Explainer(net, layers="0")(tensor, method="fullgrad", targets=1, preprocessing="ready")
+    expected, biases = compute_by_definition(untouched, tensor[None], 1)
+    assert biases == 1
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, atol=CLOSE)
 
 
 def compute_by_definition(net: nn.Module, tensor: Tensor, index: int) -> tuple[np.ndarray, int]:

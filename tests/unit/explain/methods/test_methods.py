@@ -5,8 +5,8 @@ import copy
 import itertools
 import re
 import threading
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from sightglass.explain.explanation import OF_FUNCTION, Explanation, explain
 from sightglass.explain.methods import METHODS, list_methods, method
 from sightglass.explain.methods.method import Request
 from sightglass.explain.options import Options
-from sightglass.explain.picture.image import Image
+from sightglass.explain.picture.image import Image, load_bundled
 from sightglass.models.adapter import FunctionTarget, Target
 from sightglass.models.adapters.classifier import Classifier
 from sightglass.models.geometry import Geometry, ModelInput
@@ -217,9 +217,6 @@ def test_functions_and_classes_may_be_mixed() -> None:
 
 def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     result = by_method(small("relu"), "gradcam", 3)
-    for function in (lambda outputs: outputs, lambda outputs: outputs["score"], lambda _: 3.0):
-        with pytest.raises(ModelProblem, match=r"The target your function failed .*: it has to make a tensor of one"):
-            result.with_targets(function)
     of_function = result.with_targets(lambda outputs: outputs[0, 3])
     for name in ("gradcam", "smoothgradcam++", "saliency"):
         raws = [each.with_method(name).heatmaps[0].raw[0] for each in (of_function, result)]
@@ -236,6 +233,131 @@ def test_a_target_may_be_a_function_which_is_not_replayed() -> None:
     with pytest.raises(ModelProblem, match="recipe's target is a function in Python"):
         replay(of_function.recipe, np.zeros((12, 12, 3), np.uint8))
     assert "targets=function" in embedded_recipe.python_call(of_function.recipe)
+
+
+REFUSED = {
+    "fullgrad": "FullGrad explains classifiers only",
+    "deeplift": "captum's DeepLift takes modules that run once",
+    "shapleycam": "ShapleyCAM explains one layer at a time",
+    "guidedbackprop": "demo-s has no ReLU that guided backprop could guide",
+    "guidedgradcam": "demo-s has no ReLU that guided backprop could guide",
+    "attention": "demo-s has no attention",
+    "rollout": "demo-s has no attention",
+    "queryattention": "demo-s has no boxes that are queries of a decoder",
+}
+"""Methods that do not take a detector, and part of the sentence."""
+EMPTY = np.full((96, 160, 3), 90, np.uint8)
+"""A picture without any object."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_detector_is_refused_whatever_it_finds(name: str) -> None:
+    explainer = Explainer("demo-s")
+    sentences = set()
+    for pixels in (load_bundled("scene 1").pixels, EMPTY):
+        with pytest.raises(ModelProblem, match=REFUSED[name]) as caught:
+            explainer(pixels, method=name, top_k=1)
+        sentences.add(str(caught.value))
+    assert len(sentences) == 1
+    # Without maps nothing is refused.
+    assert explainer(EMPTY, method=name, maps=False).heatmaps == ()
+
+
+def test_a_head_is_refused_whatever_is_found() -> None:
+    explainer = Explainer("demo-detr")
+    for pixels in (load_bundled("scene 1").pixels, EMPTY):
+        with pytest.raises(ModelProblem, match="There is no head 99: this attention has"):
+            explainer(pixels, method="queryattention", head=99, top_k=1)
+    assert explainer(EMPTY, method="queryattention", head=0).heatmaps == ()
+
+
+def test_finercam_has_neighbours_to_compare() -> None:
+    with pytest.raises(ModelProblem, match="demo-regress does not answer with several classes: use GradCAM"):
+        Explainer("demo-regress")(EMPTY, method="finercam")
+
+
+class Faulty:
+    """A target that does what a function says."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.name = repr(object())
+        self.negated = True
+
+    def __call__(self, row: Any) -> Any:
+        return self.function(row)
+
+
+def fail(text: str) -> Callable[[Any], Any]:
+    def raise_it(_: Any) -> Any:
+        raise ValueError(text)
+
+    return raise_it
+
+
+NEEDED = (
+    "it has to make a tensor of one number of what the model returns for a batch of one picture, or of its first row."
+)
+UNGRADED = (
+    "returns a number without a gradient: it has to be computed from what the model returns, without detach, item, "
+    "argmax or comparisons."
+)
+FAULTS: dict[str, tuple[Any, str]] = {
+    "of several": (Faulty(lambda row: row), f"Faulty object returns 5 numbers for one picture: {NEEDED}"),
+    "nothing": (lambda _: None, f"your function returns nothing: {NEEDED}"),
+    "of Python": (lambda _: 3.0, f"your function returns an object of float, which is no tensor: {NEEDED}"),
+    "of numpy": (
+        lambda outputs: outputs.detach().numpy()[0, 0],
+        f"your function returns an object of float32, which is no tensor: {NEEDED}",
+    ),
+    "a class": (
+        ClassifierOutputTarget,
+        f"ClassifierOutputTarget returns an object of ClassifierOutputTarget, which is no tensor: {NEEDED}",
+    ),
+    "another class": (
+        ClassifierOutputTarget(9),
+        "ClassifierOutputTarget 9 fails with IndexError, index 9 is out of bounds for dimension 0 with size 5: "
+        f"{NEEDED}",
+    ),
+    "an address": (Faulty(fail(f"no {object()!r}")), f"Faulty object fails with ValueError, no object: {NEEDED}"),
+    "a bound method": (
+        Faulty(fail("no (of those here)")).__call__,
+        f"Faulty object fails with ValueError, no: {NEEDED}",
+    ),
+    "part of a function": (
+        partial(lambda least, row: row[least:], 2),
+        f"your function returns 0 numbers for one picture: {NEEDED}",
+    ),
+    "without a text": (Faulty(fail("")), f"Faulty object fails with ValueError: {NEEDED}"),
+    "a long text": (Faulty(fail("x " * 99)), f"Faulty object fails with ValueError: {NEEDED}"),
+    "detached": (Faulty(lambda row: row[3].detach()), f"Faulty object {UNGRADED}"),
+    "the largest place": (lambda outputs: outputs.argmax(), f"your function {UNGRADED}"),
+}
+"""Targets that make no number, and what is said of them."""
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_wrong_target_is_one_plain_sentence(case: str) -> None:
+    target, sentence = FAULTS[case]
+    for name in ("gradcam", "saliency"):
+        with pytest.raises(ModelProblem) as caught:
+            by_method(small("relu"), "gradcam", 3).with_options(method=name, targets=target)
+        assert str(caught.value) == f"The target {sentence}"
+
+
+def test_what_is_no_target_is_named_by_its_class() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    with pytest.raises(ModelProblem, match=r"^targets is object: give classes by index or label"):
+        result.with_options(targets=object())
+    with pytest.raises(ModelProblem, match=r"^A class is given by its index or its label, not by object\.$"):
+        result.with_targets(object())
+
+
+def test_other_options_are_read_as_those_of_a_call() -> None:
+    result = by_method(small("relu"), "gradcam", 3)
+    for given in (2, [2], np.int64(2), np.array([2])):
+        (heatmap,) = result.with_options(targets=given).heatmaps
+        assert heatmap.target.index == 2
 
 
 RED = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
@@ -418,6 +540,33 @@ def test_shapleycam_is_that_of_its_paper_in_any_layout(dtype: torch.dtype) -> No
     weights = (slope - curved / 2).detach().mean((0, 1, 2))
     expected = (values.detach()[0] * weights).sum(-1)
     np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-4, atol=1e-7)
+
+
+class Attending(nn.Module):
+    """A network whose places attend to each other, which fused kernels compute without second derivatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 4, stride=4)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, tensor: torch.Tensor) -> torch.Tensor:
+        tokens = self.first(tensor).flatten(2).transpose(1, 2)[:, None]  # (B, 1, places, 6)
+        return self.head(nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].mean(1))
+
+
+def test_shapleycam_differentiates_fused_attention_twice() -> None:
+    torch.manual_seed(0)
+    net, tensor = Attending().eval(), torch.rand(3, 32, 32)
+    result = Explainer(net, layers="first")(tensor, targets=2, method="shapleycam", preprocessing="ready")
+    values = net.first(tensor[None]).detach().requires_grad_()
+    tokens = values.flatten(2).transpose(1, 2)
+    weights = (tokens @ tokens.transpose(1, 2) / 6**0.5).softmax(-1)
+    (slope,) = torch.autograd.grad(net.head((weights @ tokens).mean(1))[0, 2], values, create_graph=True)
+    (curved,) = torch.autograd.grad(slope, values, values.detach())
+    shapley = (slope - curved / 2).detach().mean((2, 3), keepdim=True)
+    expected = (values.detach() * shapley).sum(1)[0]
+    np.testing.assert_allclose(result.heatmaps[0].raw[0], expected, rtol=1e-3, atol=1e-6)
 
 
 class Square(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """The sharp and the tested map are those of docs/methods.md, of every kind of model."""
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from sightglass.common.errors import Cancelled, ModelProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.methods import METHODS, list_methods, scalars, sharp, tested
+from sightglass.explain.methods import METHODS, choice, list_methods, scalars, sharp, tested
 from sightglass.models.geometry import ModelInput
 from tests.unit.own_nets import Answering, BlocksCNN, hooks_on
 from training.demo import scenes
@@ -478,11 +479,40 @@ def test_every_part_of_a_box_is_explained(part: str) -> None:
     assert ("LayerCAM, contrast" in names) == (part == "class")
 
 
+class MeanAndSpread(nn.Module):
+    """Class 0 is the mean of a convolution, which the mean colour has too, and class 1 how far its maps spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(x)
+        return torch.stack([maps.mean((1, 2, 3)), maps.var((2, 3)).mean(1)], 1)
+
+
+def test_it_is_said_of_which_answers_nothing_can_be_told() -> None:
+    torch.manual_seed(0)
+    net = MeanAndSpread().double().eval()
+    explainer = Explainer(net, preprocess=PLAIN, task="multilabel", labels=["mean", "spread"])
+    result = explainer(PICTURE, targets=[0, 1], method="tested")
+    assert [math.isnan(each.score) for heatmap in result.heatmaps for each in heatmap.candidates[:1]] == [True, False]
+    tested_notes = [note for note in result.notes if note.startswith("Tested")]
+    assert tested_notes[0].startswith("Tested: five maps of this picture were each tested")
+    assert tested_notes[1:] == [f"Tested, of mean: {choice.UNTOLD}."]
+
+
+def test_without_evidence_it_is_said_that_nothing_was_tested() -> None:
+    torch.manual_seed(0)
+    result = Explainer(Even(3).eval(), preprocess=PLAIN)(PICTURE, targets=[1], method="tested")
+    assert f"Tested: {choice.NOTHING}" in result.notes
+
+
 @pytest.mark.parametrize(("model", "grey"), [("demo-cls-m", 90), ("demo-cls-s", 200), ("demo-regress", 90)])
 def test_rounding_of_an_even_picture_is_no_test(model: str, grey: int) -> None:
     picture = np.full((96, 160, 3), grey, np.uint8)
     (heatmap,) = Explainer(model)(picture, top_k=1, method="tested").heatmaps
-    left = [share for each in heatmap.candidates for share in (*each.covered, *each.kept)]
-    assert set(left) <= {0.0}
+    left = [share for each in heatmap.candidates for share in (*each.covered, *each.kept, each.score)]
+    assert left and np.isnan(left).all()
     weights = [each.weight for each in heatmap.candidates]
     assert weights == pytest.approx([1 / max(len(weights), 1)] * len(weights))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from sightglass.common.errors import WeightsProblem
+from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.explain.evidence.loaded_model import ModelCache
 from sightglass.explain.trust.scramble import copy_loaded
@@ -302,6 +303,49 @@ def test_a_ready_tensor_goes_straight_into_a_keras_model(preprocess):
             result = explainer(given, **options)
             assert result.evidence.outputs.logits[0].tolist() == pytest.approx(expected, abs=1e-5)
             assert not any("inferred" in note or "resized" in note for note in result.notes)
+
+
+def test_fullgrad_reads_the_biases_of_channels_that_come_last():
+    """Keras adds a convolution's bias, and a norm's mean, by arithmetic on (B, h, w, C)."""
+    layers, channels = keras().layers, (8, 6)
+    first, second = (layers.Conv2D(count, 3, bias_initializer="random_normal") for count in channels)
+    dense = layers.Dense(4, bias_initializer="random_normal")
+    model = small(first, layers.ReLU(), second, layers.ReLU(), layers.GlobalAveragePooling2D(), dense)
+    convs = [nn.Conv2d(before, count, 3) for before, count in zip((3, channels[0]), channels, strict=True)]
+    head = nn.Linear(channels[1], 4)
+    same = nn.Sequential(convs[0], nn.ReLU(), convs[1], nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head).eval()
+    with torch.no_grad():
+        for module, layer, axes in zip(
+            (*convs, head), (first, second, dense), (*[(3, 2, 0, 1)] * 2, (1, 0)), strict=True
+        ):
+            module.weight.copy_(layer.kernel.value.permute(axes))
+            module.bias.copy_(layer.bias.value)
+    plain = {"size": 32, "mean": [0.0] * 3, "std": [1.0] * 3}
+    of_keras, of_torch = (
+        Explainer(net, preprocess=preprocess)(PICTURE, method="fullgrad", targets=2)
+        for net, preprocess in ((model, RANGE), (same, plain))
+    )
+    assert of_keras.predictions[0].score == pytest.approx(of_torch.predictions[0].score, abs=1e-5)
+    np.testing.assert_allclose(of_keras.heatmaps[0].raw[0], of_torch.heatmaps[0].raw[0], atol=1e-4)
+
+
+def test_fullgrad_counts_all_of_a_norm_of_keras():
+    layers = keras().layers
+    norm = layers.BatchNormalization()
+    model = small(layers.Conv2D(4, 3), norm, layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Dense(3))
+    generator = np.random.default_rng(0)
+    for values, low in ((norm.gamma, 0.5), (norm.beta, -1), (norm.moving_mean, -1), (norm.moving_variance, 0.5)):
+        values.assign(generator.uniform(low, 1, 4))
+    # Of a piecewise linear network all parts have to be there.
+    (heatmap,) = Explainer(model, preprocess=RANGE)(PICTURE, method="fullgrad", targets=2).heatmaps
+    assert heatmap.state == "ok"
+
+
+def test_fullgrad_refuses_keras_norms_in_one_sentence():
+    layers = keras().layers
+    model = small(layers.Conv2D(4, 3), layers.LayerNormalization(), layers.GlobalAveragePooling2D(), layers.Dense(3))
+    with pytest.raises(ModelProblem, match=r"^FullGrad is defined for batch norms, and Sequential has layer norms: "):
+        Explainer(model, preprocess=RANGE)(PICTURE, method="fullgrad")
 
 
 def test_keras_random_and_nested_layers():
