@@ -332,8 +332,8 @@ class Explainer:
 
     def options(self, by_name: Mapping[str, Any], question: Question | None = None) -> Options:
         """Return checked options; raise ModelProblem for the first invalid one."""
-        # The adapter's first part is its default: of prompts their contrast.
-        first: Mapping[str, Any] = {"part": self.loaded.adapter.parts[0]}
+        # The adapter's first part is its default, of prompts their contrast; a joint has parts of its own.
+        first: Mapping[str, Any] = {} if by_name.get("joint") else {"part": self.loaded.adapter.parts[0]}
         if question is not None:
             first = settings(self.loaded, question)
         elif self._layers:
@@ -478,19 +478,11 @@ class Explainer:
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
         adapter = loaded.adapter
-        if (options.prompt or options.answer) and not adapter.takes_prompt:
-            name = "prompt" if options.prompt else "answer"
-            raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")
-        if (options.vocabulary or options.examples) and not adapter.takes_words:
-            raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+        self.check_words(options)
         if adapter.takes_prompt and image is None:
             raise ModelProblem(f"{self.model.id} answers each picture in its own words: explain one picture at a time.")
         if not (options.vocabulary or options.examples or adapter.takes_prompt):
             return loaded
-        if options.examples and not adapter.takes_examples:
-            raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
-        if options.vocabulary and options.examples:
-            raise ModelProblem("A picture is searched for words or for what examples show: give one of the two.")
         read = options.examples or (adapter.takes_prompt and not options.answer)
         key = (
             *(options.vocabulary, options.examples, options.prompt, options.answer),
@@ -509,6 +501,19 @@ class Explainer:
             while len(loaded.vocabularies) > MAX_VOCABULARIES:
                 loaded.vocabularies.pop(next(iter(loaded.vocabularies)), None)
         return with_words
+
+    def check_words(self, options: Options) -> None:
+        """Raise ModelProblem for words, examples or a prompt that the model does not take."""
+        adapter = self.loaded.adapter
+        if (options.prompt or options.answer) and not adapter.takes_prompt:
+            name = "prompt" if options.prompt else "answer"
+            raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")
+        if (options.vocabulary or options.examples) and not adapter.takes_words:
+            raise ModelProblem(f"{self.model.id} knows a fixed list of classes: choose a CLIP, YOLOE or YOLO-World.")
+        if options.examples and not adapter.takes_examples:
+            raise ModelProblem(f"{self.model.id} is asked in words: only a YOLOE takes examples.")
+        if options.vocabulary and options.examples:
+            raise ModelProblem("A picture is searched for words or for what examples show: give one of the two.")
 
     def evidence(
         self, loaded: LoadedModel, image: Image, options: Options, progress: Progress | None = None

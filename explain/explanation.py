@@ -305,7 +305,9 @@ def _describe_idle_layers(evidence: Evidence, raw: RawMaps, method: Method, opti
     """Return a sentence on chosen layers that no map depends on."""
     # A layer may have several names, of which its map has one.
     chosen = {*options.layers, *evidence.paths}
-    if not options.layers or not raw.maps or method.weighed or not chosen.isdisjoint(raw.layers):
+    # A recipe names the layers of the pass also where no map depends on them.
+    by_default = set(evidence.paths) == set(evidence.loaded.default_layers)
+    if not options.layers or by_default or not raw.maps or method.weighed or not chosen.isdisjoint(raw.layers):
         return []
     return [f"layers={','.join(options.layers)} has no effect with this method."]
 
@@ -358,6 +360,15 @@ def method_of(loaded: LoadedModel, options: Options) -> Method:
     if (reason := task.unsupported_methods.get(method.family)) is not None:
         raise ModelProblem(f"{name} {reason.format(id=spec.id)}")
     return method
+
+
+def check_options(loaded: LoadedModel, options: Options) -> None:
+    """Raise ModelProblem for options that the model takes with no picture."""
+    method = method_of(loaded, options)
+    task_of(loaded.adapter).decoder.check(options, loaded.adapter)
+    # A joint has parts of its own, and masks tell which they explain.
+    if options.joint is None and method.family != "mask":
+        loaded.adapter.check_part(options.part)
 
 
 def pass_size(loaded: LoadedModel, options: Options, device: str = "") -> int:

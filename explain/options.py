@@ -71,6 +71,12 @@ class Option:
         is_number = isinstance(value, Integral if self.kind is int else Real) and not isinstance(value, bool)
         return is_number and self.least <= value and (self.most is None or value <= self.most)
 
+    def check(self, value: Any, name: str) -> None:
+        """Raise ModelProblem for a value out of the option's bounds; `name`: what the option is called."""
+        if not self.allows(value):
+            shown = f"{value:g}" if isinstance(value, float) else repr(value)
+            raise ModelProblem(f"{name} is {shown}: {self.range_error}.")
+
 
 def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:
     """Return a field of `Options` with its `Option`; `default_text`: the effective default."""
@@ -133,7 +139,7 @@ class Options:
         "trained",
         "--preprocessing NAME",
         f"{_MOST} which similarity",
-        "Fit of the picture: trained, crop, squash, letterbox or half",
+        "Fit of the picture: trained, crop, squash, letterbox, half or negative",
         rare=True,
         panel=MODEL,
     )
@@ -304,8 +310,7 @@ class Options:
                 f"at is {'a rectangle' if len(self.at) == 4 else 'an area'}: one pixel is at a point (x, y)."
             )
         for name, option in OFFERED.items():
-            if not option.allows(value := getattr(self, name)):
-                raise ModelProblem(f"{name} is {value if option.kind is float else repr(value)}: {option.range_error}.")
+            option.check(getattr(self, name), name)
 
 
 QUESTION = Option(

@@ -417,6 +417,11 @@ class Adapter:
             ways = ", ".join(self.preprocessings)
             raise ModelProblem(f"{self.spec.id} cannot take a picture as {preprocessing!r}: use one of {ways}.")
 
+    def check_part(self, part: str) -> None:
+        """Raise ModelProblem unless `part` is one of `parts`."""
+        if part not in self.parts:
+            raise ModelProblem(f"{self.spec.id} cannot explain {part}: use one of {', '.join(self.parts)}.")
+
     def flat_input(self, value: int = 128) -> Tensor:
         """Return the input (1, C, h, w) of a uniform picture."""
         pixels = np.full((*self.taken_size((64, 64)), self.channels), value, np.uint8)

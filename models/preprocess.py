@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ INFERRED = "Its preprocessing was inferred"
 UNSTATED_FIT = "The file does not say how pictures are resized"
 """Begins the note on a resizing that nobody stated."""
 CLASSIFIER_WAYS = ("trained", "crop", "squash", "letterbox")
+Way = Literal["trained", "crop", "squash", "letterbox", "half", "negative"]
+"""How a picture is fitted to a model; not every model has each of them."""
 WAYS = {
     "trained": "As in training",
     "crop": "Largest middle square",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
@@ -72,7 +73,8 @@ def parse_color(name: str) -> tuple[int, int, int]:
 
 def lut(name: str | int) -> "Pixels":
     """Return a colormap's colours, uint8 (256, 3); raise Problem if unknown."""
-    if (spelling := colormap_name(name)) in colormaps():
+    spelling = colormap_name(name) if isinstance(name, str | int) else ""
+    if spelling in colormaps():
         return _table(spelling)
     hint = did_you_mean(str(name), colormaps(), f"choose one of {', '.join(colormaps())}.")
     raise Problem(f"There is no colormap called {name!r}: {hint}")
@@ -112,6 +114,8 @@ Box = tuple[int, int, int, int]
 Unseen = Literal["light", "dark", "keep"]
 Kind = Literal["heat", "difference", "signed"]
 Mode = Literal["overlay", "blend", "map", "contour", "spotlight", "picture"]
+FileMode = Literal["overlay", "blend"]
+"""The modes of pictures in files and answers; the viewer has the others, too."""
 
 
 def check_values(values: Values, *, low: float = 0) -> Values:
@@ -188,8 +192,9 @@ class Style:
     def __post_init__(self) -> None:
         parse_color(self.boxes)
         for name, share in (("alpha", self.alpha), ("threshold", self.threshold)):
-            if not 0 <= share <= 1:
-                raise Problem(f"{name} is {share:g}: give a number from 0 to 1.")
+            if not (isinstance(share, Real) and 0 <= share <= 1):
+                shown = f"{share:g}" if isinstance(share, float) else repr(share)
+                raise Problem(f"{name} is {shown}: give a number from 0 to 1.")
         if self.mode not in CHOICES["mode"]:
             raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
         lut(self.colormap)

@@ -42,7 +42,6 @@ class BoxDecoder(Decoder):
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         adapter = evidence.loaded.adapter
-        self.check_area(options, adapter)
         if options.per == "picture":
             anchors = cast("Detector", adapter).strongest(evidence.outputs, options.ratio)
             return [Target(None, "the whole picture", anchors, options.part)]
@@ -354,7 +353,7 @@ class PoseDecoder(BoxDecoder):
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         if options.joint is None or options.per == "picture":
             return super().targets(options, predictions, evidence)
-        self.check_area(options, adapter := evidence.loaded.adapter)
+        adapter = evidence.loaded.adapter
         joint, axis = parse_joint(options.joint, adapter.joints)
         label = f"{adapter.joints[joint]} {axis}"
         return [

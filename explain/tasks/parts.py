@@ -34,8 +34,7 @@ class Decoder:
     def decode(self, evidence: Evidence, options: Options) -> tuple[Prediction, ...]:
         """Return the predictions for these options, filtered by class; raise ModelProblem for wrong filters."""
         adapter = evidence.loaded.adapter
-        if options.classes and not adapter.detects:
-            raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
+        self.check_classes(options, adapter)
         listed = len(adapter.labels) if self.lists_all else options.top_k
         settings: dict[str, Any] = {"top_k": listed, "confidence": options.confidence, "iou": options.iou}
         # Suppression takes longer than a map, and does not depend on method or target.
@@ -58,14 +57,10 @@ class Decoder:
 
         Raises ModelProblem for what a model of this task has not.
         """
-        adapter = evidence.loaded.adapter
+        self.check(options, evidence.loaded.adapter)
         if any(map(callable, options.targets)):
             targets = self._targets_one_by_one(options, predictions, evidence)
         else:
-            if options.joint is not None and not adapter.joints:
-                raise ModelProblem(
-                    f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose."
-                )
             targets = self.targets(options, predictions, evidence)
         return [replace(target, both_ways=True) for target in targets] if options.evidence == "both" else targets
 
@@ -83,17 +78,29 @@ class Decoder:
 
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the targets of options that name no function."""
-        adapter = evidence.loaded.adapter
+        return self.class_targets(options, predictions, evidence.loaded.adapter)
+
+    def check(self, options: Options, adapter: Adapter) -> None:
+        """Raise ModelProblem for options that the model takes with no picture."""
+        self.check_classes(options, adapter)
+        if options.joint is not None and not adapter.joints:
+            raise ModelProblem(
+                f"{adapter.spec.id} finds no joints: leave joint to a pose network such as yolo11n-pose."
+            )
         self.check_area(options, adapter)
-        if options.per != "class":
-            raise ModelProblem(f"{adapter.spec.id} is a classifier and has no boxes: explain a class.")
-        return self.class_targets(options, predictions, adapter)
+
+    def check_classes(self, options: Options, adapter: Adapter) -> None:
+        """Raise ModelProblem for classes of boxes where there are none."""
+        if options.classes and not adapter.detects:
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
 
     def check_area(self, options: Options, adapter: Adapter) -> None:
-        """Raise ModelProblem for options of a pixel."""
+        """Raise ModelProblem for options of a pixel, and for those of boxes where there are none."""
         if options.per in ("region", "pixel") or options.at or options.against is not None:
             name = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
             raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {name} to a segmentation network.")
+        if options.per != "class" and not adapter.detects:
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class.")
 
     def class_targets(self, options: Options, predictions: Sequence[Prediction], adapter: Adapter) -> list[Target]:
         """Return a target for each class."""

@@ -13,7 +13,7 @@ from sightglass.explain.phrases import listing, quantity
 from sightglass.explain.tasks.parts import Change, Decoder, Found, Movement, ScoreOutputs, Scorer
 from sightglass.explain.tasks.segment import move, pixels_inside
 from sightglass.explain.tasks.wording import COMPARED, Wording
-from sightglass.models.adapter import PlaceTarget, Prediction, Target
+from sightglass.models.adapter import Adapter, PlaceTarget, Prediction, Target
 from sightglass.models.labels import class_index
 
 if TYPE_CHECKING:
@@ -96,8 +96,6 @@ class DepthDecoder(Decoder):
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the target of the options' place, or the whole picture."""
         adapter = cast("PixelNumbers", evidence.loaded.adapter)
-        if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
-            raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
         for name in options.targets:
             class_index(name, adapter.labels)
         pixels = adapter.covers(evidence.outputs, evidence.geometry)
@@ -110,6 +108,10 @@ class DepthDecoder(Decoder):
                 raise ModelProblem("against is another place here, as x,y: name both, at and against.")
             target = replace(target, than=np.packbits(pixels_inside(than, evidence)).tobytes())
         return [target.with_pixels(pixels)]
+
+    def check_area(self, options: Options, adapter: Adapter) -> None:
+        if options.per not in ("class", "pixel") or (options.per == "pixel" and not options.at):
+            raise ModelProblem(f"{adapter.spec.id} gives each pixel a number: name a place, at=(x, y) or a rectangle.")
 
 
 class DepthScorer(NumberScorer):

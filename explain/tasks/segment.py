@@ -11,7 +11,7 @@ from sightglass.common.errors import ModelProblem
 from sightglass.explain.phrases import listing, percent, plain_text
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import COMPARED, NAMED, Wording
-from sightglass.models.adapter import AreaTarget, Prediction, Span, Target
+from sightglass.models.adapter import Adapter, AreaTarget, Prediction, Span, Target
 from sightglass.models.geometry import fill_polygon
 from sightglass.models.labels import class_index
 
@@ -39,16 +39,18 @@ class PixelDecoder(Decoder):
     def targets(self, options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[Target]:
         """Return the options' pixels."""
         adapter = cast("Segmenter", evidence.loaded.adapter)
-        if options.per not in ("class", "region", "pixel"):
-            raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
-        if options.per == "pixel" and not options.at and not options.targets:
-            raise ModelProblem("Which pixel? Give its place: at=(x, y), in pixels of the picture.")
         against = None if options.against is None else class_index(options.against, adapter.labels)
         find = _find_regions if options.per != "class" else _find_classes
         areas = dict.fromkeys(find(options, predictions, evidence))
         if against is not None and any(target.index == against for target in areas):
             raise ModelProblem(f"{adapter.labels[against]} cannot be weighed against itself: name another class.")
         return [replace(target, part=options.part, against=against) for target in areas]
+
+    def check_area(self, options: Options, adapter: Adapter) -> None:
+        if options.per not in ("class", "region", "pixel"):
+            raise ModelProblem(f"{adapter.spec.id} draws no boxes: explain a class, a region or a pixel.")
+        if options.per == "pixel" and not options.at and not options.targets:
+            raise ModelProblem("Which pixel? Give its place: at=(x, y), in pixels of the picture.")
 
 
 class PixelScorer(Scorer):

@@ -168,8 +168,9 @@ class Classifier(PreparedAdapter):
 
         The contrast is the logit minus the logsumexp of the others'; `lowers` is the number with the other sign.
         """
-        if target.part not in self.parts or target.index is None:
-            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
+        self.check_part(target.part)
+        if target.index is None:
+            raise ModelProblem(f"{self.spec.id} explains classes: name one, or leave targets out.")
         if target.part == "lowers":
             return -self.scalar(outputs, replace(target, part="class"))
         logits = self.class_logits(outputs)[0]

@@ -374,8 +374,7 @@ class Detector(Adapter):
         the mean mask logit over the predicted mask; `all` the sum of what there is but the contrast.
         """
         part = target.part
-        if part not in self.parts:
-            raise ModelProblem(f"{self.spec.id} has no {part} to explain: choose one of {', '.join(self.parts)}.")
+        self.check_part(part)
         anchors = target.anchors
         if not anchors:
             if target.index is None:

@@ -199,8 +199,9 @@ class Segmenter(PreparedAdapter):
 
         For `contrast` less the logits of the other class in the same pixels, or the logsumexp of all the others.
         """
-        if target.part not in self.parts or target.index is None:
-            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
+        self.check_part(target.part)
+        if target.index is None:
+            raise ModelProblem(f"{self.spec.id} explains classes: name one, or leave targets out.")
         mask = torch.from_numpy(self.pixels_of(outputs, target)).to(outputs.logits.device)
         logits: Tensor = outputs.logits[0]
         if target.part == "class":
@@ -258,8 +259,7 @@ class PixelNumbers(Segmenter):
 
     def scalar(self, outputs: Any, target: Target) -> Tensor:
         """Return `number`, for `lowers` with the other sign, shape ()."""
-        if target.part not in self.parts:
-            raise ModelProblem(f"{self.spec.id} cannot explain {target.part}: use one of {', '.join(self.parts)}.")
+        self.check_part(target.part)
         number = self.number(outputs, target)
         return -number if target.part == "lowers" else number
 

@@ -74,10 +74,11 @@ class Answers:
     def __init__(self, choices: Choices, explainer: Explainer) -> None:
         """Draw what changes the answers: the joint of a pose."""
         self.boxes, self.slow = task_of(explainer.model).explains("detection"), not METHODS[choices.method].quick
-        options = {}
+        shown, options = Page(explainer, chosen={"method": choices.method}), dict[str, Any]()
+        joint, axis = JOINT.choose(shown), AXIS.choose(shown)
         if self.boxes:
-            shown, options = Page(explainer, chosen={"method": choices.method}), {"per": "detection"}
-            joint, axis = JOINT.choose(shown), AXIS.choose(shown)
+            places.forget_area()
+            options = {"per": "detection"}
             if axis is not None:
                 options |= {"joint": f"{joint} {axis}", "part": "signed"}
         elif not self.slow:

@@ -147,13 +147,18 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
     area.class_index = index if index != classes.flat[pixel] and index < len(adapter.labels) else None
 
 
+def forget_area() -> None:
+    """Remove the place of a pixel from the address, of a model that gives pixels nothing."""
+    for name in (AT, AGAINST, PER.name):
+        url_state.drop(name)
+
+
 def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
     """Return the options of the picture's chosen place; none without one."""
     _find_reopened(choices, explainer)
     area, task = state.of(ChosenArea), task_of(explainer.loaded.adapter)
     if not task.explains("pixel"):
-        url_state.set_url(AT, None)
-        url_state.set_url(AGAINST, None)
+        forget_area()
         return {}
     if area.picture is None:
         area.picture, area.model = choices.image.sha256, choices.model.id

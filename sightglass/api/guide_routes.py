@@ -1,7 +1,7 @@
 """Routes named in the guides: thin wrappers of `/api/explain`, drawn in `GUIDE_STYLE`."""
 
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, get_origin
+from typing import Annotated, Any, ClassVar, get_origin
 
 from fastapi import APIRouter, Query
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -18,7 +18,7 @@ from sightglass.common.files import Json
 from sightglass.common.settings import settings
 from sightglass.explain.explanation import Explanation
 from sightglass.explain.picture.image import to_jpeg, to_png
-from sightglass.explain.rendering.style import GUIDE_STYLE, Style
+from sightglass.explain.rendering.style import GUIDE_STYLE, FileMode, Style
 from sightglass.explain.tasks import task_of
 from sightglass.models.catalog import detector
 from sightglass.report import heatmap_files
@@ -44,7 +44,7 @@ class GuideRequest(MapRequest):
     )
     colormap: Name = Field(GUIDE_STYLE.colormap, description="Of pictures: jet, inferno, viridis, turbo, ...")
     alpha: Finite = Field(GUIDE_STYLE.alpha, ge=0, le=1, description="Of pictures: opacity of the colours.")
-    mode: Literal["overlay", "blend"] = Field("blend", description="Of pictures; blend: all of it coloured evenly.")
+    mode: FileMode = Field("blend", description="Of pictures; blend: all of it coloured evenly.")
 
     @model_validator(mode="before")
     @classmethod

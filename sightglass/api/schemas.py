@@ -14,7 +14,9 @@ from sightglass.common.style import DEFAULTS
 from sightglass.explain.methods import method
 from sightglass.explain.options import MAX_CORNERS, MAX_WORDS, OFFERED, QUESTION, Per, Scale, Side, Smooth, Within
 from sightglass.explain.questions import Question
+from sightglass.explain.rendering.style import FileMode
 from sightglass.models.adapter import Part
+from sightglass.models.preprocess import Way
 
 MAX_MAPS, MAX_LAYERS = 20, 16
 """Most targets of a request, and layers whose maps are averaged."""
@@ -89,7 +91,6 @@ Label = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "integer"}]}),
 ]
 Labels = tuple[Label, ...]
-Preprocessing = Literal["trained", "crop", "squash", "letterbox", "half"]
 
 
 def _option(name: str, **changed: Any) -> Any:
@@ -107,7 +108,7 @@ class _Request(BaseModel):
     image: Picture
     name: Name | None = Field(default=None, description="Name of the picture in the answer.")
     layers: Labels = _option("layers", max_length=MAX_LAYERS)
-    preprocessing: Preprocessing | None = _option("preprocessing")
+    preprocessing: Way | None = _option("preprocessing")
 
     def engine_options(self) -> Json:
         """Return the set options as keyword arguments for an Explainer."""
@@ -127,7 +128,7 @@ class _AskedRequest(_Request):
 class _StyledRequest(_Request):
     colormap: Name = Field(default=DEFAULTS["colormap"], description="Of pictures: inferno, viridis, jet, turbo, ...")
     alpha: Finite = Field(DEFAULTS["alpha"], ge=0, le=1, description="Of pictures: opacity of the colours.")
-    mode: Literal["overlay", "blend"] = Field("overlay", description="Of pictures; blend: all of it coloured evenly.")
+    mode: FileMode = Field("overlay", description="Of pictures; blend: all of it coloured evenly.")
 
 
 class _DrawnRequest(_AskedRequest, _StyledRequest):

@@ -49,7 +49,14 @@ from sightglass.explain.evidence.evidence import MAX_DECODED_BYTES
 from sightglass.explain.evidence.layers import chosen_layers
 from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.explainer import EVIDENCE, Explainer
-from sightglass.explain.explanation import Explanation, chosen_method, explain_together, method_of, pass_size
+from sightglass.explain.explanation import (
+    Explanation,
+    check_options,
+    chosen_method,
+    explain_together,
+    method_of,
+    pass_size,
+)
 from sightglass.explain.options import RECIPE_OPTIONS, Options
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import Item, Unreachable
@@ -106,8 +113,10 @@ class Work:
         self.task, self.kind = task_of(explainer.model), kind_of(explainer.model)
         self.call_options, by_name = dict(job.options or {}), dict(job.options or {})
         self.options = options = explainer.options(by_name, by_name.pop("question", None))
-        # Words apply to all pictures; examples are boxes of one.
-        loaded: LoadedModel = explainer.with_vocabulary(explainer.loaded, replace(options, examples=()), None)
+        if "top_k" in by_name and self.task.ranked:
+            raise ModelProblem("top_k is said by maps in a run, which counts the best classes: leave it out.")
+        loaded = _add_words(explainer, options)
+        check_options(loaded, options)
         self._together = pass_size(loaded, options) > 1
         self.parallel = self._together and loaded.device.type == "cpu"
         """Whether workers run the model at the same time."""
@@ -121,11 +130,12 @@ class Work:
         # Made once for all workers.
         loaded.fastest_adapter(self._layers)
         loaded.adapter.check_preprocessing(options.preprocessing)
-        # Checked once, not for every picture.
+        # Checked once, not for every picture; examples name classes of their own.
         method_of(loaded, options)
+        names = [name for _, name in options.examples] or loaded.adapter.labels
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
-                class_index(label, loaded.adapter.labels)
+                class_index(label, names)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -237,8 +247,7 @@ class Work:
         with self._model_lock:
             try:
                 if self.task.ranked and not self.options.targets:
-                    answer = self.explainer(image, maps=False, **options)
-                    options = options | {"targets": tuple(p.index for p in answer.predictions[: self.job.maps])}
+                    options = options | self._limit_maps(image)
                 explanation = self.explainer(image, cancel=self.stop, **options)
             except Problem as problem:
                 return problem
@@ -247,6 +256,21 @@ class Work:
         # Thousands of pictures that are not viewed again would evict those that are.
         EVIDENCE.discard(lambda evidence: evidence is explanation.evidence)
         return explanation
+
+    def _limit_maps(self, image: Image) -> Json:
+        """Return the options by which a picture has as many maps as the run asks for."""
+        if self.options.at or self.options.per != "class":
+            # They are of places, which have classes of their own.
+            return {"top_k": self.job.maps}
+        answer = self.explainer(image, maps=False, **self.call_options)
+        return {"targets": tuple(prediction.index for prediction in answer.predictions[: self.job.maps])}
+
+
+def _add_words(explainer: Explainer, options: Options) -> LoadedModel:
+    """Return a run's model with the words to look for, the same in all pictures; raise ModelProblem."""
+    explainer.check_words(options)
+    # Examples are boxes of one picture.
+    return explainer.with_vocabulary(explainer.loaded, replace(options, examples=()), None)
 
 
 class ThreadEngine:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -120,7 +120,10 @@ class DrawOptions:
     json: Json = False
 
     def style(self) -> style.Style:
-        """Return how maps are drawn."""
+        """Return how maps are drawn; raise Problem for what files are not drawn by."""
+        modes = get_args(style.FileMode)
+        if self.mode is not None and self.mode not in modes:
+            raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(modes)}.")
         return style.Style.parse(self.colormap, self.alpha, self.mode)
 
 
@@ -245,8 +248,7 @@ def _read_options(**values: Any) -> EngineOptions:
     if "examples" in options:
         options["examples"] = tuple(map(_read_example, options["examples"]))
     for name in options.keys() & OFFERED.keys():
-        if not OFFERED[name].allows(options[name]):
-            raise Problem(f"{OFFERED[name].flag.split()[0]} is {options[name]:g}: {OFFERED[name].range_error}.")
+        OFFERED[name].check(options[name], OFFERED[name].flag.split()[0])
     return options
 
 

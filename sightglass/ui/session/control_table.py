@@ -138,7 +138,7 @@ class Control:
         source: dict[str, Any] = self._source(page) if fits else {"options": ()}
         # There is nothing to choose where there is one choice.
         if source["options"] is not None and len(source["options"]) < self.least:
-            url_state.set_url(self.name, None)
+            url_state.drop(self.name)
             return None
         if self.widget:
             look = {"help": self.help, "by_model": True, **self.look(page)}

@@ -33,7 +33,7 @@ class Memory(state.Kept):
     """The parameters that `read_once` returned."""
     defaults: dict[str, Any] = field(default_factory=dict)
     sent: dict[str, str | None] = field(default_factory=dict)
-    """The last value of each parameter that was written to the address; None of a removed one."""
+    """The last value of each parameter that the address has or should have; None of a removed one."""
     said: set[str] = field(default_factory=set)
     """Sentences on what was left out of links."""
 
@@ -85,7 +85,7 @@ def widget(
     `by_model`: `default` depends on the model, so only what was chosen is remembered.
     """
     if isinstance(default, bool):
-        options, read = (True, False), lambda text: text != "0"
+        options, read = (True, False), _read_truth
     kind = getattr(draw, "__name__", "")
     valid = Range(about["min_value"], about["max_value"]) if kind in ("number_input", "slider") else options
     if by_model:
@@ -190,10 +190,19 @@ def set_url(name: str, value: Any, default: Any = None) -> None:
     sent = state.of(Memory).sent
     # A click that follows another one closely brings the address as it was before the run of the first: what that run
     # wrote may reach the browser after it.
-    if st.query_params.get(name) != text or sent.get(name, text) != text:
-        sent[name] = text
+    changes = st.query_params.get(name) != text or sent.get(name, text) != text
+    sent[name] = text
+    if changes:
         query = st.query_params.to_dict() | {name: text}
         st.query_params.from_dict({name: text for name, text in query.items() if text is not None})
+
+
+def drop(name: str) -> None:
+    """Remove a parameter that is not offered here from the address, and report a link's."""
+    text, memory = st.query_params.get(name), state.of(Memory)
+    if text and name not in memory.links and memory.sent.get(name) != text:
+        leave_out(name, text)
+    set_url(name, None)
 
 
 def to_text(value: Any) -> str:
@@ -202,6 +211,13 @@ def to_text(value: Any) -> str:
         return ",".join(part.replace("%", "%25").replace(",", "%2C") for part in value)
     whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
     return "" if value is None else str(int(value) if whole else value)
+
+
+def _read_truth(text: str) -> bool:
+    """Read a switch as `to_text` writes it; raises ValueError for other text."""
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"
 
 
 def read_list(text: str) -> list[str]:

@@ -157,7 +157,7 @@ def test_parts_of_a_box() -> None:
     assert scalar("contrast") == pytest.approx(float(logits[0] - logits[1:].logsumexp(0)), abs=1e-5)
     assert scalar("contrast", 1) == pytest.approx(float(logits[1] - logits[[0, 2]].logsumexp(0)), abs=1e-5)
     assert scalar("all") == pytest.approx(scalar("class") + 6, abs=1e-5)
-    with pytest.raises(ModelProblem, match="written has no mask to explain: choose one of class, contrast"):
+    with pytest.raises(ModelProblem, match="written cannot explain mask: use one of class, contrast"):
         scalar("mask")
     with pytest.raises(ModelProblem, match="64 candidates, and 99 is not"):
         detector.scalar(outputs, Target(0, "", (99,)))
