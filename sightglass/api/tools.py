@@ -84,7 +84,9 @@ class Tools:
         ids, names = choose_compared([service.local_model(name).id for name in models or (settings().api_model,)])
         compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
         shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
-        answers = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
+        answers = [
+            plain_text(" ".join(result_folder.first_answer(explanation))) for explanation in compared.explanations
+        ]
         sheet = contact_sheet(shown, [f"{name}: {answer}" for name, answer in zip(names, answers, strict=True)])
         values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest}
         return to_jpeg(sheet), values | {"answers": dict(zip(ids, answers, strict=True))}

@@ -43,6 +43,13 @@ def test_three_calls_explain_a_wrong_picture() -> None:
     assert set(call("compare", models=["demo-cls-s"], **named)["answers"]) == {"demo-cls-s", "demo-cls-m", "demo-cls-l"}
 
 
+def test_models_that_find_nothing_say_so(tmp_path: Path) -> None:
+    picture = tmp_path / "grey.png"
+    picture.write_bytes(to_png(np.full((96, 160, 3), 90, np.uint8)))
+    said = call("compare", picture=str(picture), models=["demo-s", "demo-detr"])
+    assert said["answers"] == {"demo-s": "nothing found", "demo-detr": "nothing found"}
+
+
 def test_errors_are_sentences() -> None:
     assert "is no picture here" in call("explain", picture=__file__, local=False)
     assert call("wrong_pictures", run="none") == "There is no run none here: name one of example."
