@@ -14,7 +14,8 @@ from tests.oracle.doors import OPTIONS, Door, open_doors  # noqa: E402
 PAGE = ROOT / "docs/options.md"
 BEGIN, END = "<!-- doors: python docs/list_doors.py -->\n", "<!-- end of doors -->\n"
 REFUSED = frozenset(case.option for case in CASES if case.refused)
-REASONS = dict(zip(dict.fromkeys(reason for reasons in NOT_TAKEN.values() for reason in reasons), string.ascii_lowercase))
+_WHY = dict.fromkeys(reason for reasons in NOT_TAKEN.values() for reason in reasons)
+REASONS = dict(zip(_WHY, string.ascii_lowercase, strict=False))
 """The letter of each reason."""
 
 

@@ -72,7 +72,10 @@ class Option:
         return is_number and self.least <= value and (self.most is None or value <= self.most)
 
     def check(self, value: Any, name: str) -> None:
-        """Raise ModelProblem for a value out of the option's bounds; `name`: what the option is called."""
+        """Raise ModelProblem for a value out of the option's bounds.
+
+        `name`: what the option is called.
+        """
         if not self.allows(value):
             shown = f"{value:g}" if isinstance(value, float) else repr(value)
             raise ModelProblem(f"{name} is {shown}: {self.range_error}.")
@@ -337,7 +340,10 @@ _ELSEWHERE |= {name: f"give it to the drawing, as result.overlay({name}=...)" fo
 
 
 def read_values(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of some options as `Options` holds them; raise ModelProblem for the first wrong one."""
+    """Return the values of some options as `Options` holds them.
+
+    Raises ModelProblem for the first wrong one.
+    """
     check_names(options)
     readers: dict[str, tuple[Callable[[Any], Any], str]] = {
         "targets": (_sequence, "give classes by index or label, or candidates as [anchor, class]"),

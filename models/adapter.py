@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -225,8 +225,6 @@ class FunctionTarget(Target):
         """Raise ModelProblem for a number that has lost the gradient of what the model returned."""
         import torch
 
-        from sightglass.models.adapters.folding import tensors_of
-
         if not torch.is_grad_enabled() or number.requires_grad:
             return
         if any(tensor.requires_grad for tensor in tensors_of(returned)):
@@ -234,6 +232,18 @@ class FunctionTarget(Target):
                 f"The target {self.label} returns a number without a gradient: it has to be computed from what the "
                 "model returns, without detach, item, argmax or comparisons."
             )
+
+
+def tensors_of(answer: Any) -> list[Tensor]:
+    """Return all tensors of an answer, in order."""
+    import torch
+
+    if isinstance(answer, torch.Tensor):
+        return [answer]
+    if is_dataclass(answer):
+        answer = [getattr(answer, field.name) for field in fields(answer)]
+    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType, partial)
@@ -254,7 +264,10 @@ class _NoNumber(ValueError):
 
 
 def _as_number(value: Any) -> Tensor:
-    """Return a tensor of one number in the shape (); raise _NoNumber for anything else."""
+    """Return a tensor of one number in the shape ().
+
+    Raises _NoNumber for anything else.
+    """
     import torch
 
     if value is None:

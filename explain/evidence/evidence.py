@@ -43,10 +43,9 @@ from sightglass.explain.evidence.placing import find_places
 from sightglass.explain.evidence.recorded import Outputs, Recording, Seed
 from sightglass.explain.options import Options
 from sightglass.explain.picture.image import Image
-from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target
+from sightglass.models.adapter import Adapter, FunctionTarget, Prediction, Target, tensors_of
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import IN_CELL, Detections
-from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.adapters.tasks import same_answer
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.layers import AXES, Layer, has_axes

@@ -18,10 +18,9 @@ from torch.utils._pytree import tree_leaves
 from sightglass.common import settings
 from sightglass.common.errors import Problem
 from sightglass.explain.evidence.cache import ByteCache
-from sightglass.models.adapter import Adapter
+from sightglass.models.adapter import Adapter, tensors_of
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import Detections
-from sightglass.models.adapters.folding import tensors_of
 
 LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -200,7 +200,7 @@ def _relevance(adapter: Adapter, reading: _Reading, target: Target) -> Tensor:
 
 
 def check_model(evidence: Evidence, method: Method, _targets: Sequence[Target], request: Request) -> None:
-    """Raise ModelProblem for a model without the attention that a method reads, and for a head that it has not."""
+    """Raise ModelProblem where the attention or the head that a method reads is not there."""
     if method.family == "query":
         choose_head(_cross_attention(evidence).maps(0), request.head)
         return
@@ -305,7 +305,10 @@ def _run_query(evidence: Evidence, targets: Sequence[Target], head: int | None) 
 
 
 def _cross_attention(evidence: Evidence) -> CrossAttention:
-    """Return what the queries of a pass attended to; raise ModelProblem where boxes are no queries."""
+    """Return what the queries of a pass attended to.
+
+    Raises ModelProblem where boxes are no queries.
+    """
     attended: CrossAttention | None = getattr(evidence.outputs, "attended", None)
     if attended is None:
         raise ModelProblem(

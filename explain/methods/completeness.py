@@ -38,7 +38,10 @@ _ENDING = re.compile(r"(Backward\d*)?$")
 
 
 def is_off(found: float, expected: float, size: float = 1.0) -> bool:
-    """Return whether a sum misses what it should be; `size`: the sum of the sizes of what was added up."""
+    """Return whether a sum misses what it should be.
+
+    `size`: the sum of the sizes of what was added up.
+    """
     return abs(found - expected) > MOST_OFF * abs(expected) + ROUNDING * size
 
 
@@ -48,7 +51,7 @@ def steps_of(scalar: Tensor) -> Iterator[str]:
 
 
 def is_made_of(steps: set[str], scalar: Tensor) -> bool:
-    """Return whether a tensor is computed by nothing else than some steps, of which products have one factor."""
+    """Return whether only some steps compute a tensor; products of them have one factor."""
     return all(_is_one_of(steps, node) for node in _nodes_of(scalar))
 
 

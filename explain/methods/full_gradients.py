@@ -59,7 +59,10 @@ class FullGradients:
     """A stand-in for the library's `ActivationsAndGradients` that finds biases by what is computed."""
 
     def __init__(self, cam: Any, model: str, *, channels_last: bool = False) -> None:
-        """`model`: the network's name; `channels_last`: whether its maps are (B, h, w, C), as Keras has them."""
+        """`model`: the network's name.
+
+        `channels_last`: whether its maps are (B, h, w, C), as Keras has them.
+        """
         self.activations: list[Tensor] = []
         self._cam = cam
         self._model = model
@@ -163,7 +166,10 @@ class _Pass:
 
 
 class _Biases(TorchFunctionMode):
-    """Record the biases of a pass; those of convolutions and batch norms on maps are read, and others measured."""
+    """Record the biases of a pass.
+
+    Those of convolutions and batch norms on maps are read, and others measured.
+    """
 
     def __init__(self, model: str, store: Callable[[int, Tensor], None], *, channels_last: bool) -> None:
         super().__init__()
@@ -228,7 +234,10 @@ class _Biases(TorchFunctionMode):
         return self.refusal
 
     def _add(self, bias: Tensor | None, output: Tensor, axes: tuple[int, ...] = (0, 1, 2, 3)) -> None:
-        """Add a bias (C,) of an output; `axes`: those of (1, C, h, w) in it."""
+        """Add a bias (C,) of an output.
+
+        `axes`: those of (1, C, h, w) in it.
+        """
         if bias is None or not output.requires_grad:
             return
         place = len(self.biases)
@@ -299,7 +308,10 @@ def _probe(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
 
 def _find_constant(at_zero: Any, twice: Any, output: Any) -> Tensor | None:
-    """Return what a step adds to its maps, in the shape of its output; None of one that is not linear besides."""
+    """Return what a step adds to its maps, in the shape of its output.
+
+    None of one that is not linear besides.
+    """
     results = (at_zero, twice, output)
     if not all(isinstance(each, Tensor) and each.is_floating_point() and each.numel() for each in results):
         return None
@@ -315,7 +327,7 @@ def _adds_number(func: Callable[..., Any], args: tuple[Any, ...], maps: Sequence
 
 
 def _plain_name(func: Callable[..., Any]) -> str:
-    """Return a function's name without the marks of operators and of steps in place: `add` of `__iadd__`."""
+    """Return a function's name without the marks of operators: `add` of `__iadd__`."""
     name = getattr(func, "__name__", "a step")
     return _OPERATOR.sub(r"\2", name).rstrip("_")
 
@@ -327,7 +339,7 @@ def _tensors_in(value: Any) -> list[Tensor]:
 
 
 def _scaled(value: Any, factor: int, is_in_place: bool) -> Any:
-    """Return an argument whose maps are multiples, and of a step in place all of whose tensors are copies."""
+    """Return an argument with multiplied maps; a step in place gets copies."""
     if isinstance(value, (list, tuple)):
         return type(value)(_scaled(item, factor, is_in_place) for item in value)
     if not isinstance(value, Tensor):

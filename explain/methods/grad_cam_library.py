@@ -123,7 +123,8 @@ def _check_full_grad(evidence: Evidence) -> None:
 def _check_neighbours(evidence: Evidence) -> None:
     """Raise ModelProblem for a model without several classes, which FinerCAM compares."""
     adapter = evidence.loaded.adapter
-    if adapter.spec.measures or adapter.class_logits(evidence.outputs).shape[1] < LEAST_CLASSES:
+    measures = task_of(adapter).quantity == "number"
+    if measures or adapter.class_logits(evidence.outputs).shape[1] < LEAST_CLASSES:
         raise ModelProblem(
             f"FinerCAM compares a class with its neighbours, and {adapter.spec.id} does not answer with several "
             "classes: use GradCAM."

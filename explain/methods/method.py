@@ -96,7 +96,10 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How much more is left by keeping it than by covering it, -1..1; NaN where it cannot be told."""
+        """How much more is left by keeping it than by covering it, -1..1.
+
+        NaN where it cannot be told.
+        """
         return (sum(self.kept) - sum(self.covered)) / len(self.kept)
 
 
@@ -235,7 +238,7 @@ class Method:
         return raw if self.family == "attention" else _place(raw, evidence.layers)
 
     def _check(self, evidence: Evidence, targets: Sequence[Target], request: Request) -> None:
-        """Raise ModelProblem for a model that the method does not take, whatever was found in its picture."""
+        """Raise ModelProblem for a model that the method does not take, in any picture."""
         if self.family in ("library", "path"):
             self._require_plain_input(evidence.layers)
         if self.family in CHOOSY and self.family != "path":

@@ -71,7 +71,10 @@ def check_model(evidence: Evidence, method: Method, targets: Sequence[Target], _
 
 
 def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: Request, *, seed: int = 0) -> RawMaps:
-    """Run one of captum's methods on the input, with cached maps; raise Cancelled within one pass of a stop."""
+    """Run one of captum's methods on the input, with cached maps.
+
+    Raises Cancelled within one pass of a stop.
+    """
     attributed = METHODS["guidedbackprop"] if method.id == "guidedgradcam" else method
     if missing := evidence.missing(attributed.id, targets):
         with evidence.loaded.workshop() as adapter:

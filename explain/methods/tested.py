@@ -104,14 +104,18 @@ def _describe_all(evidence: Evidence, targets: Sequence[Target]) -> tuple[str, .
     shown = [target for target in targets if candidates(evidence, target)]
     if not shown:
         return (f"Tested: {NOTHING}",)
-    told = [target for target in shown if is_told(candidates(evidence, target))]
+    told: list[Target] = []
+    untold: list[Target] = []
+    for target in shown:
+        (told if is_told(candidates(evidence, target)) else untold).append(target)
     if not told:
         return (f"Tested: {UNTOLD}.",)
     maps = max(len(candidates(evidence, target)) for target in told)
     places = max(evidence.found[PLACED, target] for target in told)
-    untold = [target.label for target in shown if target not in told]
-    notes = [f"Tested, of {listing(untold)}: {UNTOLD}."] if untold else []
-    return (describe(maps, places, evidence.loaded.adapter), *notes)
+    made = describe(maps, places, evidence.loaded.adapter)
+    if not untold:
+        return (made,)
+    return (made, f"Tested, of {listing([target.label for target in untold])}: {UNTOLD}.")
 
 
 def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:

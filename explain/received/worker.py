@@ -18,10 +18,9 @@ from sightglass.explain.evidence.loaded_model import LoadedModel
 from sightglass.explain.methods.method import RawMaps, Request
 from sightglass.explain.received.model import REDRAWN, Chain, pass_seconds
 from sightglass.models import isolated, wire
-from sightglass.models.adapter import Adapter
+from sightglass.models.adapter import Adapter, tensors_of
 from sightglass.models.adapters.classifier import Logits
 from sightglass.models.adapters.detector import Detections
-from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.geometry import ModelInput
 from sightglass.models.load import load
 

@@ -95,7 +95,7 @@ class Decoder:
             raise ModelProblem(f"{adapter.spec.id} draws no boxes to leave out by class: name targets to explain.")
 
     def check_area(self, options: Options, adapter: Adapter) -> None:
-        """Raise ModelProblem for options of a pixel, and for those of boxes where there are none."""
+        """Raise ModelProblem for options of pixels or boxes where there are none."""
         if options.per in ("region", "pixel") or options.at or options.against is not None:
             name = "at" if options.at else "against" if options.against is not None else f"per={options.per}"
             raise ModelProblem(f"{adapter.spec.id} gives no class to a pixel: leave {name} to a segmentation network.")
@@ -148,7 +148,7 @@ def _of_function(function: Callable[[Any], Any]) -> Target:
 
 
 def _name_function(function: Callable[[Any], Any]) -> str:
-    """Return a function's name, or an object's class with its first numbers and words: `ClassifierOutputTarget 5`."""
+    """Return a function's name, or an object's class and first values: `ClassifierOutputTarget 5`."""
     if isinstance(function, partial):
         return _name_function(function.func)
     name = getattr(function, "__name__", "")

@@ -12,7 +12,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from types import MethodType
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from sightglass.models.adapter import Adapter, is_changed
+from sightglass.models.adapter import Adapter, is_changed, tensors_of
 from sightglass.models.adapters.tasks import same_answer
 
 LOGGER = logging.getLogger(__name__)
@@ -234,16 +234,6 @@ def _same_answers(tensors: Sequence[Tensor], expected: Sequence[Tensor]) -> bool
     if len(tensors) != len(expected) or not any(tensor.is_floating_point() and tensor.numel() for tensor in expected):
         return False
     return all(map(partial(same_answer, within=WITHIN), tensors, expected))
-
-
-def tensors_of(answer: Any) -> list[Tensor]:
-    """Return all tensors of an answer, in order."""
-    if isinstance(answer, Tensor):
-        return [answer]
-    if is_dataclass(answer):
-        answer = [getattr(answer, field.name) for field in fields(answer)]
-    parts = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, (list, tuple)) else ()
-    return [tensor for part in parts for tensor in tensors_of(part)]
 
 
 class _FoldedConv(nn.Module):

@@ -148,7 +148,7 @@ def _find_reopened(choices: Choices, explainer: Explainer) -> None:
 
 
 def forget_area() -> None:
-    """Remove the place of a pixel from the address, of a model that gives pixels nothing."""
+    """Remove a pixel's place from the address of a model without pixels' classes."""
     for name in (AT, AGAINST, PER.name):
         url_state.drop(name)
 

@@ -84,7 +84,7 @@ class Tools:
         ids, names = choose_compared([service.local_model(name).id for name in models or (settings().api_model,)])
         compared = service.compare(ids, names, lambda name: self._explain(picture, name, target), aligned=not target)
         shown = [each.overlay(0) if each.heatmaps else each.image.pixels for each in compared.explanations]
-        mapped = [" ".join(map(plain_text, result_folder.first_answer(each))) for each in compared.explanations]
+        mapped = [plain_text(" ".join(result_folder.first_answer(each))).strip() for each in compared.explanations]
         sheet = contact_sheet(shown, [f"{name}, map of {label}" for name, label in zip(names, mapped, strict=True)])
         answers = [plain_text(each.task.wording.answer(each)) for each in compared.explanations]
         values: Json = {"verdict": plain_text(compared.verdict), "fastest": compared.fastest, "steady": compared.steady}

@@ -258,7 +258,7 @@ class Work:
         return explanation
 
     def _limit_maps(self, image: Image) -> Json:
-        """Return the options by which a picture has as many maps as the run asks for."""
+        """Return the options that give a picture the number of maps asked for."""
         if self.options.at or self.options.per != "class":
             # They are of places, which have classes of their own.
             return {"top_k": self.job.maps}

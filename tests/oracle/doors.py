@@ -436,7 +436,10 @@ class ApiForm(ApiDoor):
 class Guides(ApiDoor):
     """The routes that guides have, asked in the words of other libraries where there are any."""
 
-    name, about = "guides", "`POST /predict_with_gradcam` and the other routes of the guides, in the words of other libraries"
+    name, about = (
+        "guides",
+        "`POST /predict_with_gradcam` and the other routes of the guides, in the words of other libraries",
+    )
     offers = property(lambda self: frozenset(OPTIONS) & guide_routes.GuideRequest.model_fields.keys())
 
     def fixed(self, given: Given) -> Json:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sightglass.common.errors import ModelProblem, describe_error
 from sightglass.models import isolated
-from sightglass.models.adapters.folding import tensors_of
+from sightglass.models.adapter import tensors_of
 from sightglass.models.checkpoints import weights
 from sightglass.models.checkpoints.checkpoint import archive_names
 from sightglass.models.families.exported import workers

@@ -46,6 +46,13 @@ def test_three_calls_explain_a_wrong_picture() -> None:
     assert compared["maps_of"]["demo-cls-s"].startswith("ball-stripes") and isinstance(compared["steady"], bool)
 
 
+def test_models_that_find_nothing_say_so(tmp_path: Path) -> None:
+    picture = tmp_path / "grey.png"
+    picture.write_bytes(to_png(np.full((96, 160, 3), 90, np.uint8)))
+    said = call("compare", picture=str(picture), models=["demo-s", "demo-detr"])
+    assert said["answers"] == {"demo-s": "nothing found", "demo-detr": "nothing found"}
+
+
 def test_errors_are_sentences() -> None:
     assert "is no picture here" in call("explain", picture=__file__, local=False)
     assert call("wrong_pictures", run="none") == "There is no run none here: name one of example."

@@ -13,9 +13,8 @@ from sightglass.explain.evidence import recorded
 from sightglass.explain.evidence.evidence import Evidence
 from sightglass.explain.evidence.layers import layers_at
 from sightglass.explain.evidence.loaded_model import LoadedModel
-from sightglass.models.adapter import FunctionTarget, Target
+from sightglass.models.adapter import FunctionTarget, Target, tensors_of
 from sightglass.models.adapters.classifier import Classifier
-from sightglass.models.adapters.folding import tensors_of
 from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import Preprocessing
 from sightglass.models.spec import ModelSpec
