@@ -14,8 +14,10 @@ from tests.oracle.doors import OPTIONS, Door, open_doors  # noqa: E402
 PAGE = ROOT / "docs/options.md"
 BEGIN, END = "<!-- doors: python docs/list_doors.py -->\n", "<!-- end of doors -->\n"
 REFUSED = frozenset(case.option for case in CASES if case.refused)
-_WHY = dict.fromkeys(reason for reasons in NOT_TAKEN.values() for reason in reasons)
-REASONS = dict(zip(_WHY, string.ascii_lowercase, strict=False))
+REASONS = {
+    reason: string.ascii_lowercase[place]
+    for place, reason in enumerate(dict.fromkeys(reason for reasons in NOT_TAKEN.values() for reason in reasons))
+}
 """The letter of each reason."""
 
 

@@ -13,12 +13,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import typer.main
 from mcp.client import Client
 from PIL import Image as Pillow
 from starlette.testclient import TestClient
@@ -32,7 +30,6 @@ from sightglass.api.work import WorkQueue
 from sightglass.batch import table
 from sightglass.batch.runner import BatchJob
 from sightglass.cli import main
-from sightglass.cli import options as cli_options
 from sightglass.common import guide_words
 from sightglass.common.errors import Problem
 from sightglass.common.files import Json
@@ -56,6 +53,7 @@ from sightglass.ui.session import url_state
 from sightglass.ui.session.control_table import CONTROLS, Control
 from sightglass.ui.session.jobs import explain_job
 from sightglass.ui.viewer import SETTINGS
+from tests.oracle.flags import flags, flags_of
 from tests.pages import harness
 from tests.pages.conftest import parameter, session, shown
 from tests.waits import patience
@@ -71,8 +69,6 @@ LISTED = ("model", "device")
 """What is said of a listed model; all else of OF_MODEL describes one's own, where it is loaded or added."""
 OPTIONS = (*LISTED, *OF_CALL, *OF_DRAWING)
 LOOK = frozenset(OF_DRAWING)
-JOINED = ("layers", "at", "vocabulary")
-"""Options whose values are one text of the command line; of others the flag is repeated."""
 NUMBERS = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes")
 """What an answer in JSON has beside the recipe and what differs each time."""
 PICTURE, OUT = "scene.png", Path("out")
@@ -202,25 +198,8 @@ def _read_folder(files: Mapping[str, bytes]) -> Parts:
 # The command line
 
 
-@cache
-def _parameters(verb: str) -> dict[str, str]:
-    """Return the flags of a verb, by the names of their options."""
-    commands: Any = typer.main.get_command(cli_options.app)
-    return {param.name: param.opts[0] for param in commands.commands[verb].params}
-
-
 def declared_by(verb: str) -> frozenset[str]:
-    return frozenset(OPTIONS) & _parameters(verb).keys()
-
-
-def flags(verb: str, given: Given) -> Iterator[str]:
-    """Yield the words of a command line for options."""
-    for name, value in given.items():
-        for one in value if isinstance(value, tuple) and name not in JOINED else [value]:
-            if name == "examples":
-                one = f"{','.join(map(repr, one[0]))}={one[1]}"
-            yield _parameters(verb)[name]
-            yield ",".join(map(str, one)) if isinstance(one, tuple) else str(one)
+    return frozenset(OPTIONS) & flags_of(verb).keys()
 
 
 def _run_command(*words: str) -> None:
@@ -237,7 +216,7 @@ def _spells(said: str, sentence: str, option: str, verb: str) -> bool:
     """Return whether a verb says a sentence of the library, maybe by its flag's name or with fewer choices."""
     wrong, _, choices = said.partition("choose one of")
     fewer = bool(choices) and sentence.startswith(wrong)
-    return fewer or said in (sentence, sentence.replace(option, _parameters(verb).get(option, option), 1))
+    return fewer or said in (sentence, sentence.replace(option, flags_of(verb).get(option, option), 1))
 
 
 def _written(look: bool) -> Parts:
@@ -436,10 +415,7 @@ class ApiForm(ApiDoor):
 class Guides(ApiDoor):
     """The routes that guides have, asked in the words of other libraries where there are any."""
 
-    name, about = (
-        "guides",
-        "`POST /predict_with_gradcam` and the other routes of the guides, in the words of other libraries",
-    )
+    name, about = "guides", "`POST /predict_with_gradcam` and the guides' other routes, in the words of other libraries"
     offers = property(lambda self: frozenset(OPTIONS) & guide_routes.GuideRequest.model_fields.keys())
 
     def fixed(self, given: Given) -> Json:

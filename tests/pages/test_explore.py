@@ -142,6 +142,28 @@ def test_unknown_address_value_is_named_once(page, name, value):
     assert not app.run().toast
 
 
+@pytest.mark.parametrize(
+    ("model", "example", "linked"),
+    [
+        (
+            "demo-cls-s",
+            "one thing",
+            {"joint": "nose", "words": "star", "prompt": "what", "only": "star", "at": "10,20"},
+        ),
+        ("demo-s", "scene 3", {"joint": "nose", "span": "pixel", "at": "10,20", "evidence": "yes"}),
+    ],
+)
+def test_what_a_link_has_and_the_model_has_not_is_named(page, model, example, linked):
+    app = page(model=model, example=example, **linked)
+    named = {toast.value.removeprefix("The link's ").partition(" “")[0] for toast in app.toast}
+    assert named == linked.keys() and not linked.keys() & {*app.query_params}
+    # What was chosen for another model goes without a word.
+    other = page(model="demo-s", example="scene 3", confidence="40", only="gear")
+    assert not other.toast
+    other.query_params["model"] = "demo-cls-s"
+    assert not other.run().toast
+
+
 def test_evidence_switch_of_signed_methods(page, bus):
     app = page(example="bus")
     app.toggle(key="evidence").set_value(True).run()

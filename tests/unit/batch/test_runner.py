@@ -3,6 +3,7 @@
 import threading
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,3 +172,33 @@ def test_a_detector_goes_the_plain_way(scene: Path, many: Path, tmp_path: Path) 
     assert mine["box_inside"].iloc[0] == pytest.approx(single.box_numbers(0).inside, rel=1e-6)
     again = replay(table.recipe(journal.settings_of(tmp_path), mine.iloc[1].to_dict()), scene)
     np.testing.assert_array_equal(again.heatmaps[0].at_input, single.heatmaps[1].at_input)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "sentence"),
+    [
+        ("demo-s", {"smooth": "flips"}, "demo-s answers for places"),
+        ("demo-s", {"part": "mask"}, "demo-s cannot explain mask"),
+        ("demo-cls-s", {"at": (1, 1)}, "demo-cls-s gives no class to a pixel"),
+        ("demo-cls-s", {"classes": ("star",)}, "demo-cls-s draws no boxes to leave out by class"),
+        ("demo-cls-s", {"examples": (((1, 1, 9, 9), "thing"),)}, "demo-cls-s knows a fixed list of classes"),
+        ("demo-cls-s", {"top_k": 2}, "top_k is said by maps in a run"),
+        ("demo-seg", {"method": "occlusion"}, "Occlusion asks for one score a picture"),
+    ],
+)
+def test_what_no_picture_can_have_ends_a_run_before_its_first(
+    scene: Path, tmp_path: Path, model: str, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ModelProblem, match=f"^{sentence}"):
+        run(scene, model, tmp_path / "out", options=options)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{"at": (400.0, 380.0)}, {"at": (10.0, 10.0), "per": "region"}, {"per": "region"}])
+@pytest.mark.parametrize("maps", [1, 2])
+def test_maps_of_places_are_those_of_single_pictures(scene: Path, tmp_path: Path, options, maps: int) -> None:
+    run(scene, "demo-seg", tmp_path, options=options, maps=maps)
+    single = Explainer("demo-seg")(scene, top_k=maps, **options)
+    rows = table.read(tmp_path)
+    assert list(rows["label"]) == [heatmap.target.label for heatmap in single.heatmaps]
+    assert list(rows["raw_max"]) == [heatmap.raw_range[1] for heatmap in single.heatmaps]

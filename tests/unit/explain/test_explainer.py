@@ -28,6 +28,7 @@ from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
 from sightglass.explain.explainer import EVIDENCE
 from sightglass.explain.maps.heatmap import heatmaps, rescale
 from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.picture.image import load_bundled
 from sightglass.explain.questions import settings
 from sightglass.explain.rendering import render
 from sightglass.explain.rendering.style import Style
@@ -368,6 +369,8 @@ def test_full_gpu_loads_on_cpu(bus, full):
         ({"method": "drise", "masks": 10**9}, "masks is 1000000000: ask for a whole number of them, 1 to 100,000."),
         ({"confidence": float("nan")}, "confidence is nan"),
         ({"confidence": False}, "confidence is False"),
+        ({"confidence": 2.0}, "confidence is 2: it goes from 0 to 1."),
+        ({"per": "detection"}, "efficientnet-lite0 draws no boxes: explain a class."),
         ({"target_layers": ["bn2"]}, "called target_layers: use layers."),
         ({"conf_threshold": 0.2}, "called conf_threshold: use confidence."),
         ({"layers": "blcks.4"}, "no layer blcks.4 in this model: the nearest is blocks.4; `models layers` lists all"),
@@ -401,6 +404,36 @@ def test_option_of_wrong_type_is_one_sentence(name: str) -> None:
     for value in (-1.5, {"a": 1}, {1: 2}, object(), [[[1]]], [[1]], [None], [{}], np.array([[1.5]]), b"x"):
         with pytest.raises(ModelProblem, match=rf"^{name} is [^\n]*\.$"):
             Options.parse({name: value})
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "sentence"),
+    [
+        ("demo-regress", {"per": "detection"}, "demo-regress draws no boxes: explain a class."),
+        ("demo-clip", {"joint": "nose x"}, "demo-clip finds no joints: leave joint to a pose network"),
+        ("demo-s", {"part": "mask"}, "demo-s cannot explain mask: use one of class, contrast"),
+    ],
+)
+def test_what_a_model_has_not_is_said_of_it(model: str, options: dict[str, Any], sentence: str) -> None:
+    words = {"vocabulary": "red star, ball"} if model == "demo-clip" else {}
+    with pytest.raises(ModelProblem, match=f"^{sentence}"):
+        Explainer(model)(load_bundled("scene 3"), **words, **options)
+
+
+def test_a_model_that_compares_pictures_has_no_places(persons: str) -> None:
+    for options in ({"at": (1, 1)}, {"per": "region"}, {"per": "detection"}):
+        with pytest.raises(ModelProblem, match=r"^persons (gives no class to a pixel|draws no boxes): "):
+            Explainer(persons)(load_bundled("person"), **options)
+
+
+@pytest.mark.parametrize("options", [{"method": "occlusion", "masks": 9}, {"method": "saliency"}])
+def test_replay_says_what_was_said(options: dict[str, Any]) -> None:
+    image = load_bundled("one thing")
+    result = Explainer("demo-cls-s")(image, top_k=1, **options)
+    assert replay(result.recipe, image).notes == result.notes
+    said = Explainer("demo-cls-s")(image, top_k=1, layers="layer2", **options)
+    assert "layers=layer2 has no effect with this method." in said.notes
+    assert replay(said.recipe, image).notes == said.notes
 
 
 @pytest.mark.parametrize("name", ["cuda:7", "tpu"])

@@ -1,8 +1,7 @@
 """The call of a recipe, and a command with the same options, make the same map and the same recipe."""
 
 import runpy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,58 +13,36 @@ from sightglass.cli import main
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE, LoadedModel
 from sightglass.explain.explainer import Explainer
 from sightglass.explain.explanation import Explanation
-from sightglass.explain.options import OFFERED, Options
+from sightglass.explain.options import Options
 from sightglass.explain.recipe import Recipe
 from sightglass.explain.tasks import task_of
 from sightglass.models import catalog
 from sightglass.models.families.ultralytics import prompts
 from sightglass.report import embedded_recipe, result_folder
 from tests.built import built
+from tests.oracle.flags import flags
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
 
 POSE = "yolo11n-pose"
-LITE, BOXES, CLIP, REID, VIT = "efficientnet-lite0", "demo-s", "demo-clip", "demo-reid", "demo-vit"
-VLM = "demo-vlm"
+LITE, BOXES, CLIP, VLM = "efficientnet-lite0", "demo-s", "demo-clip", "demo-vlm"
 WORDS = ("red star", "blue ball", "yellow square")
-QUICK: dict[str, Any] = {"method": "drise", "masks": 12, "top_k": 1}
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
-TWO: dict[str, Any] = {"per": "detection", "top_k": 2}
-JOINED = ("layers", "at", "vocabulary")
-"""Options whose values are one text of the command line; of others the flag is repeated."""
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("method", LITE, {"method": "layercam"}),
-    ("at", "demo-seg", {"at": (20.5, 30.0, 90.0, 80.0)}),
-    ("against", "demo-seg", {"against": "star", "per": "region", "top_k": 1}),
-    ("layers", LITE, {"layers": ("blocks.4", "bn2")}),
     ("targets", LITE, {"targets": ("goldfish", 281)}),
     ("targets", BOXES, {"targets": ("gear",)}),
     ("targets", CLIP, {"targets": ("yellow square",), "vocabulary": ("unreadable", *WORDS)}),
-    ("top_k", LITE, {"top_k": 2}),
-    ("scale", LITE, {"scale": "shared", "top_k": 3}),
-    ("preprocessing", LITE, {"preprocessing": "squash"}),
-    ("confidence", BOXES, {"confidence": 0.1 + 0.2, **TWO}),
-    ("iou", BOXES, {"iou": 1 / 3, **TWO}),
-    ("per", BOXES, {"per": "detection"}),
-    ("per", BOXES, {"per": "picture"}),
-    ("part", BOXES, {"part": "left", **TWO}),
-    ("evidence", LITE, {"evidence": "both", "top_k": 1}),
-    ("smooth", LITE, {"smooth": "flips", "top_k": 1}),
-    ("ratio", BOXES, {"ratio": 0.1, "per": "picture"}),
+    ("iou", BOXES, {"iou": 1 / 3, "per": "detection", "top_k": 2}),
     ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
-    ("within", BOXES, {"within": "each", **TWO}),
-    ("vocabulary", CLIP, {"vocabulary": WORDS}),
     ("vocabulary", YOLOE, {"vocabulary": ("red bus", "person"), "classes": ("person", 0), "per": "detection"}),
     (
         "examples",
         YOLOE,
         {"examples": (((20.25, 30.0, 200.0 + 1 / 3, 160.0), "this = it"), ((5.0, 5.0, 90.0, 90.0), "b"))},
     ),
-    ("prompt", VLM, {"prompt": "what colour is the ball ?", "answer": "the ball is red ."}),
     ("answer", VLM, {"answer": "there is a red star .", "targets": ("red star",), "against": "ball"}),
-    ("masks", LITE, {**QUICK}),
     ("joint", POSE, {"joint": "nose visibility", "part": "lowers"}),
-    ("head", VIT, {"head": 1, "method": "attention"}),
 )
+"""Several values of an option, options together, and what no packaged model takes; `tests/oracle` has all others."""
 
 
 @pytest.fixture
@@ -77,25 +54,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Path) -> Path:
     return tmp_path
 
 
-def flags(model: str, options: dict[str, Any]) -> Iterator[str]:
-    """The flags of the command line for these options."""
-    if task_of(catalog.spec(model)).explains("detection") and "per" not in options:
-        yield from ("--per", "class")
-    for name, value in options.items():
-        option = OFFERED[name]
-        for one in value if isinstance(value, tuple) and name not in JOINED else [value]:
-            if name == "examples":
-                one = f"{','.join(map(repr, one[0]))}={one[1]}"
-            yield from (
-                option.flag.split()[0],
-                ",".join(str(part) for part in one) if isinstance(one, tuple) else str(one),
-            )
-
-
 def made_by(model: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, np.ndarray[Any, Any]]]:
     """What a command writes: its recipe and its maps."""
-    verb = task_of(catalog.spec(model)).verb
-    assert main([verb, "scene.png", "--model", model, *flags(model, options), "--out", "out"]) == 0
+    task = task_of(catalog.spec(model))
+    per = {"per": "class"} if task.explains("detection") else {}
+    words = flags(task.verb, {"model": model, **per, **options})
+    assert main([task.verb, "scene.png", *words, "--out", "out"]) == 0
     with np.load(Path("out") / result_folder.MAPS) as saved:
         maps = dict(saved)
     return Recipe.model_validate_json((Path("out") / result_folder.RECIPE).read_text("utf-8")), maps
@@ -133,10 +97,6 @@ def test_call_and_command_give_same_map(option, model, given, here, loaded):
     again = eval(embedded_recipe.python_call(result.recipe), {"Explainer": Explainer})
     assert again.recipe == result.recipe
     assert_maps_equal(result_folder.arrays(again), result)
-
-
-def test_every_option_has_a_case() -> None:
-    assert {option for option, _, _ in CASES} == {field.name for field in fields(Options)}
 
 
 def test_the_docs_list_the_options_as_they_are_declared() -> None:

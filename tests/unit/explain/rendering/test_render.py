@@ -255,6 +255,10 @@ def test_what_a_person_asks_for_is_checked():
     assert Style.parse("jet", 0.0) == Style(colormap="jet", alpha=0.0)
     with pytest.raises(Problem, match=r"alpha is 2: give a number from 0 to 1\."):
         Style.parse("jet", 2)
+    with pytest.raises(Problem, match=r"alpha is 'x': give a number from 0 to 1\."):
+        Style.parse("jet", "x")
+    with pytest.raises(Problem, match=r"There is no colormap called 2\.5: choose one of "):
+        Style.parse(2.5)
     with pytest.raises(Problem, match=r"There is no colormap called 'jett': did you mean jet\?"):
         Style.parse("jett")
 
