@@ -34,7 +34,7 @@ LIMITS = {
 """The most that each figure of the product may be."""
 JOINED_ASSERTS = 17.9
 """The most percent of the tests' asserts that may be joined by `and`."""
-MOST_LINES = {"product": (PRODUCT, 83_000), "tests": (TESTS, 45_000)}
+MOST_LINES = {"product": (PRODUCT, 83_000), "tests": (TESTS, 46_000)}
 
 TINY = '''"""A module."""
 
