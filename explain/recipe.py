@@ -93,7 +93,8 @@ class Recipe(BaseModel):
     method: Legible
     layers: tuple[Legible, ...]
     targets: tuple[int | tuple[int, int], ...]
-    """Classes by index; of single detections (anchor, class); -1 is the whole picture, -2 a function in Python."""
+    """Classes by index; of single detections (anchor, class), with -1 as anchor each box of the class; -1 is the whole
+    picture, -2 a function in Python."""
     top_k: int
     scale: Scale
     preprocessing: Legible

@@ -106,15 +106,12 @@ class Result:
             weights_sha256=self.evidence.weights_sha256,
             method=self.heatmaps[0].method if self.heatmaps else self.options.method or self.model.method,
             layers=self.evidence.paths,
-            targets=tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps),
+            targets=self._encode_targets(),
             masks=masks,
             prepared=loaded.adapter.preprocessing,
-            **{name: getattr(self.options, name) for name in RECIPE_OPTIONS if name != "classes"},
-            # A number may come as text.
-            classes=tuple(
-                class_index(name, loaded.adapter.labels) if str(name).isdecimal() else name
-                for name in self.options.classes
-            ),
+            **{name: getattr(self.options, name) for name in RECIPE_OPTIONS if name not in ("classes", "against")},
+            classes=tuple(map(self._encode_class, self.options.classes)),
+            against=None if self.options.against is None else self._encode_class(self.options.against),
             device=str(loaded.device),
             versions=versions(),
         )
@@ -276,6 +273,16 @@ class Result:
         if not self.options.classes:
             return self.predictions
         return self.task.decoder.decode(self.evidence, replace(self.options, classes=()))
+
+    def _encode_class(self, name: int | str) -> int | str:
+        """Return a class in the form that a recipe stores: a number may come as text, and words stay."""
+        adapter = self.evidence.loaded.adapter
+        return class_index(name, adapter.labels) if str(name).isdecimal() and not adapter.takes_prompt else name
+
+    def _encode_targets(self) -> tuple[int | tuple[int, int], ...]:
+        """Return the targets in the form that a recipe stores, without any map the named ones."""
+        mapped = tuple(self._encode_target(heatmap.target) for heatmap in self.heatmaps)
+        return mapped or self.task.decoder.encode_unmapped(self.options, self.evidence.loaded.adapter)
 
     def _encode_target(self, target: Target) -> int | tuple[int, int]:
         """Return a target in the form that a recipe stores."""

@@ -78,6 +78,10 @@ class WordDecoder(Decoder):
         text = adapter.module.text
         return replace(options, prompt=text.prompt, answer=text.answer)
 
+    def encode_unmapped(self, options: Options, adapter: Adapter) -> tuple[int | tuple[int, int], ...]:
+        named = [find_phrase(name, adapter.labels) for name in options.targets if not callable(name)]
+        return tuple(places[0] if len(places) == 1 else (places[0], places[-1]) for places in named)
+
     def unshown(self, options: Options, targets: Sequence[Target], evidence: Evidence) -> tuple[str, ...]:
         if options.method is None and not evidence.loaded.gradients:
             return (f"{evidence.loaded.adapter.spec.id} {NO_PLACES}.",)

@@ -14,7 +14,7 @@ from sightglass.common.errors import ModelProblem, did_you_mean
 from sightglass.explain.phrases import NBSP, article, capital, fine_percent, kinds, listing, percent, plural, quantity
 from sightglass.explain.tasks.parts import Answers, Change, Decoder, Found, Movement, ScoreOutputs, Scorer, scored_class
 from sightglass.explain.tasks.wording import NAMED, Mark, Wording
-from sightglass.models.adapter import Axis, CandidateReason, Joint, JointTarget, Prediction, Target
+from sightglass.models.adapter import Adapter, Axis, CandidateReason, Joint, JointTarget, Prediction, Target
 from sightglass.models.geometry import intersection_over_union, measure_pairs
 from sightglass.models.labels import class_index, find_same
 
@@ -33,6 +33,8 @@ SAME = 0.5
 """Minimum overlap (IoU) of two boxes of the same object."""
 WORTH_SAYING = 5
 """Percentage points by which a box's score changes before a sentence names it."""
+EVERY_BOX = -1
+"""In place of a candidate's number: each box that is shown of its class."""
 HIDDEN_JOINT = 0.5
 """Visibility below which a joint is drawn hollow, and no line to it."""
 
@@ -62,6 +64,14 @@ class BoxDecoder(Decoder):
             for target in targets
             if not target.anchors
         )
+
+    def encode_unmapped(self, options: Options, adapter: Adapter) -> tuple[int | tuple[int, int], ...]:
+        if options.per != "detection":
+            return ()
+        # Without the class that has no box, a recipe would be of all boxes.
+        pairs = [(EVERY_BOX, name) if isinstance(name, str) else name for name in options.targets]
+        pairs = [pair for pair in pairs if isinstance(pair, (tuple, list))]
+        return tuple((anchor, class_index(name, adapter.labels)) for anchor, name in pairs)
 
     def options_of(self, index: int | None = None, anchor: int | None = None) -> dict[str, Any]:
         is_candidate = index is not None and anchor is not None and anchor >= 0
@@ -205,6 +215,9 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
     for target in options.targets:
         if isinstance(target, tuple | list):
             anchor, index = target
+            if anchor == EVERY_BOX:
+                pairs += [pair for pair in boxes if pair[1] == class_index(index, labels)]
+                continue
             if not 0 <= anchor < count:
                 raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
             pairs.append((int(anchor), class_index(index, labels)))

@@ -133,6 +133,10 @@ class Decoder:
         """Return the options with what the model itself chose, as a recipe has to state it."""
         return options
 
+    def encode_unmapped(self, options: Options, adapter: Adapter) -> tuple[int | tuple[int, int], ...]:
+        """Return named targets of which none has a map, as a recipe stores them."""
+        return ()
+
     def has_answer(self, result: Result, index: int) -> bool:
         """Return whether a known class can be compared with other models' maps."""
         # Without a box or a pixel of the class there is nothing to explain.

@@ -436,6 +436,29 @@ def test_replay_says_what_was_said(options: dict[str, Any]) -> None:
     assert replay(said.recipe, image).notes == said.notes
 
 
+@pytest.mark.parametrize(
+    ("model", "example", "options"),
+    [
+        ("demo-s", "scene 3", {"per": "detection", "targets": ("star", "moon-inside")}),
+        ("demo-s", "scene 3", {"per": "detection", "targets": ("star",), "classes": ("gear",)}),
+        ("demo-vlm", "red star", {"answer": "there is a red star .", "targets": ("there is",)}),
+        ("demo-vlm", "red star", {"answer": "there is a red star .", "targets": ("a", 1)}),
+    ],
+)
+def test_replay_of_what_was_not_found_finds_it_neither(model: str, example: str, options: dict[str, Any]) -> None:
+    image = load_bundled(example)
+    result = Explainer(model)(image, **options)
+    again = replay(result.recipe, image)
+    assert not result.heatmaps and not again.heatmaps
+    assert Explainer(model)(image, maps=False, **options).recipe == result.recipe
+    assert again.recipe == result.recipe and again.notes == result.notes
+
+
+def test_a_recipe_has_the_number_of_a_class_that_came_as_text() -> None:
+    image, seg = load_bundled("scene 3"), Explainer("demo-seg")
+    assert all(seg(image, against=other, targets=(6,)).recipe.against == 3 for other in (3, "3"))
+
+
 @pytest.mark.parametrize("name", ["cuda:7", "tpu"])
 def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
     with pytest.raises(ModelProblem, match=f"^{name} is not a device of this machine: use auto, cpu"):
