@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from sightglass.common.errors import ModelProblem
+from sightglass.common.errors import ModelProblem, lacks_memory
 from sightglass.explain.methods.completeness import PIECEWISE_LINEAR, PREPARING, is_made_of, is_off
 from sightglass.explain.phrases import listing, quantity
 from sightglass.models.adapter import Adapter
@@ -287,10 +287,7 @@ def _probe(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
     Maps are what needs gradients: the picture, and what was computed of it.
     """
-    given = [tensor for value in (*args, *kwargs.values()) for tensor in _tensors_in(value)]
-    maps = [tensor for tensor in given if tensor.requires_grad]
-    has_constants = len(maps) < len(given) or _adds_number(func, args, maps)
-    if not maps or not has_constants or "out" in kwargs:
+    if not _may_add(func, args, kwargs):
         return None
     name = getattr(func, "__name__", "")
     is_in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
@@ -303,8 +300,19 @@ def _probe(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
         with torch.no_grad():
             return run(0), run(2)
     # A step that refuses zeros is not linear.
-    except Exception:
+    except Exception as error:
+        if lacks_memory(error):
+            raise
         return None
+
+
+def _may_add(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a step has maps, and something else that it could add to them."""
+    given = [tensor for value in (*args, *kwargs.values()) for tensor in _tensors_in(value)]
+    maps = [tensor for tensor in given if tensor.requires_grad]
+    if not maps or "out" in kwargs:
+        return False
+    return len(maps) < len(given) or _adds_number(func, args, maps)
 
 
 def _find_constant(at_zero: Any, twice: Any, output: Any) -> Tensor | None:
@@ -314,6 +322,8 @@ def _find_constant(at_zero: Any, twice: Any, output: Any) -> Tensor | None:
     """
     results = (at_zero, twice, output)
     if not all(isinstance(each, Tensor) and each.is_floating_point() and each.numel() for each in results):
+        return None
+    if not at_zero.shape == twice.shape == output.shape:
         return None
     bend = (twice - 2 * output.detach() + at_zero).abs().max()
     size = max(float(each.detach().abs().max()) for each in results)
