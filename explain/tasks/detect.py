@@ -214,22 +214,28 @@ def find_boxes(options: Options, predictions: Sequence[Prediction], evidence: Ev
     pairs: list[tuple[int, int]] = []
     for target in options.targets:
         if isinstance(target, tuple | list):
-            anchor, index = target
-            if anchor == EVERY_BOX:
-                pairs += [pair for pair in boxes if pair[1] == class_index(index, labels)]
-                continue
-            if not 0 <= anchor < count:
-                raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
-            pairs.append((int(anchor), class_index(index, labels)))
+            anchor, name = target
+            pairs += _find_pair(anchor, name, boxes, labels, count)
         elif isinstance(target, Integral):
             number = int(target)
             if not 0 <= number < len(boxes):
                 raise ModelProblem(f"There is no box {number}: {len(boxes)} are shown, counted from 0.")
             pairs.append(boxes[number])
         else:
-            index = class_index(target, labels)
-            pairs += [pair for pair in boxes if pair[1] == index]
+            pairs += _find_pair(EVERY_BOX, target, boxes, labels, count)
     return list(dict.fromkeys(pairs)) if options.targets else boxes[: options.top_k]
+
+
+def _find_pair(
+    anchor: int, name: int | str, boxes: Sequence[tuple[int, int]], labels: Sequence[str], count: int
+) -> list[tuple[int, int]]:
+    """Return a candidate of a class, or with `EVERY_BOX` all boxes of the class."""
+    index = class_index(name, labels)
+    if anchor == EVERY_BOX:
+        return [pair for pair in boxes if pair[1] == index]
+    if not 0 <= anchor < count:
+        raise ModelProblem(f"There is no candidate {anchor}: this input has {count}, counted from 0.")
+    return [(int(anchor), index)]
 
 
 def match(before: Sequence[Prediction], after: Sequence[Prediction]) -> tuple[Change, ...]:
