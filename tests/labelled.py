@@ -40,8 +40,8 @@ def draw_masked(folder: Path, count: int) -> tuple[Path, Path]:
     return pictures, masks
 
 
-def mark_stopped(folder: Path) -> None:
-    """Rewrite a run's evaluation as that of a stopped run."""
+def mark_stopped(folder: Path, *, stopped: bool = True) -> None:
+    """Rewrite a run's evaluation as that of a stopped run, or of a finished one."""
     about, *rows = (folder / stored.FILE).read_text("utf-8").splitlines()
-    facts = stored.EvaluationFacts(**json.loads(about) | {"stopped": True})
+    facts = stored.EvaluationFacts(**json.loads(about) | {"stopped": stopped})
     stored.write(folder / stored.FILE, map(json.loads, rows), facts)

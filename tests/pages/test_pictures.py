@@ -439,6 +439,9 @@ def test_decision_is_the_same_in_every_format(page, tmp_path, made, monkeypatch,
     decision = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["decision"]
     assert (decision["candidate"], decision["against"], decision["tolerance"]) == ("Demo-s", "Demo-m", 0.2)
     assert "1 label corrected." in decision["left_out"]
+    # Of a stopped run nothing is decided.
+    assert main(["batch", str(pictures), "-m", "demo-s", *options, "--require", "cannot-be-told"]) == 3
+    mark_stopped(second, stopped=False)
     for verdict, code in (("cannot-be-told", 0), ("ship", 3), ("do-not-ship", 3)):
         assert main(["batch", str(pictures), "-m", "demo-s", *options, "--require", verdict]) == code
 
