@@ -29,7 +29,7 @@ class Case:
 
 
 CASES = (
-    Case("model", "demo-cls-m", "demo-cls-m"),
+    Case("model", ATTENTION, ATTENTION),
     Case("device", CLASSES, "cpu"),
     Case("question", CLASSES, "why"),
     Case("method", CLASSES, "hirescam"),
@@ -98,7 +98,7 @@ IN_A_RUN = "rarely of use for many pictures: `sightglass.batch.run` takes it"
 OF_ONE = "a place or an object of one picture"
 OF_SERVER = "of the server: `SIGHTGLASS_API_DEVICE`"
 ONE_MAP = "one map is answered, of the best class or the named one"
-ON_PICTURE = "it is drawn in the picture, by the command line and in Python"
+ON_PICTURE = "a box around an example is given to the command line, and in Python"
 IN_WORDS = "a model that answers in words is asked about one picture at a time"
 NOT_TAKEN: Mapping[str, Mapping[str, str]] = {
     "command": {},
