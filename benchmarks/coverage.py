@@ -119,6 +119,12 @@ def measure(sizes: Iterable[int], sets: int, kinds: Iterable[str]) -> dict[tuple
     return found
 
 
+def draw_pictures(collection: Evaluation, size: int, rng: Generator) -> Evaluation:
+    """Return as many pictures of a collection, with repeats."""
+    chosen = rng.integers(0, len(collection.pictures), size)
+    return replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+
+
 # ---- classes of pictures
 
 
@@ -143,8 +149,7 @@ def draw_answers(size: int, sets: int, rng: Generator) -> Drawn:
         collection = simulate_answers(np.random.default_rng(SEED), 1000, sureness)
         truth = kind_of("classify").measure(collection)
         for _ in range(sets):
-            chosen = rng.integers(0, len(collection.pictures), size)
-            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            drawn = draw_pictures(collection, size, rng)
             metrics = kind_of("classify").measure(drawn)
             for measured, words in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration")):
                 yield f"{words}, {name}", truth.scores[measured].value, metrics.scores[measured]
@@ -155,8 +160,7 @@ def draw_good_answers(size: int, sets: int, rng: Generator) -> Drawn:
         collection = simulate_good_answers(np.random.default_rng(SEED), 1000, classes, right)
         truth = kind_of("classify").measure(collection).scores["balanced_accuracy"].value
         for _ in range(sets):
-            chosen = rng.integers(0, len(collection.pictures), size)
-            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            drawn = draw_pictures(collection, size, rng)
             name = f"balanced accuracy, {classes} classes, {100 * right:g} %"
             yield name, truth, kind_of("classify").measure(drawn).scores["balanced_accuracy"]
 
@@ -241,8 +245,7 @@ def draw_good_boxes(size: int, sets: int, rng: Generator) -> Drawn:
         collection = simulate_boxes(np.random.default_rng(SEED), 300, recall, failing)
         truth = kind_of("detect").measure(collection)
         for _ in range(sets):
-            chosen = rng.integers(0, len(collection.pictures), size)
-            drawn = replace(collection, pictures=tuple(collection.pictures[place] for place in chosen))
+            drawn = draw_pictures(collection, size, rng)
             metrics = kind_of("detect").measure(drawn)
             for measured in ("ap", "ar"):
                 yield f"{measured.upper()}, {name}", truth.scores[measured].value, metrics.scores[measured]
@@ -296,10 +299,15 @@ def simulate_areas(rng: Generator, count: int, failing: float) -> list[list[mask
     pictures = []
     for _ in range(count):
         pairs: dict[tuple[int, int], int] = defaultdict(int)
-        fails = rng.random() < failing if failing else None
+        fails = failing > 0 and rng.random() < failing
         for label in np.flatnonzero(rng.random(4) < (0.9, 0.6, 0.4, 0.2)):
             pixels = int(rng.lognormal(7, 1))
-            share = rng.beta(0.7, 4) if fails is None else float(fails) or 0.02
+            if not failing:
+                share = float(rng.beta(0.7, 4))
+            elif fails:
+                share = 1.0
+            else:
+                share = 0.02
             missed = int(pixels * share)
             pairs[int(label), int(label)] += pixels - missed
             wrong = (int(label) + int(rng.integers(1, 4))) % 4

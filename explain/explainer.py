@@ -34,6 +34,7 @@ from sightglass.explain.picture.decode import as_rows
 from sightglass.explain.picture.image import Image
 from sightglass.explain.questions import Question, settings
 from sightglass.explain.recipe import Recipe
+from sightglass.models.adapter import Adapter
 from sightglass.models.catalog import is_file, of_file, spec
 from sightglass.models.families.custom import in_memory
 from sightglass.models.layers import Layer
@@ -478,7 +479,7 @@ class Explainer:
         `image` is the picture that the examples are boxes in; None where there is no picture yet.
         """
         adapter = loaded.adapter
-        self.check_words(options)
+        self.check_words(options, adapter)
         if adapter.takes_prompt and image is None:
             raise ModelProblem(f"{self.model.id} answers each picture in its own words: explain one picture at a time.")
         if not (options.vocabulary or options.examples or adapter.takes_prompt):
@@ -502,9 +503,8 @@ class Explainer:
                 loaded.vocabularies.pop(next(iter(loaded.vocabularies)), None)
         return with_words
 
-    def check_words(self, options: Options) -> None:
+    def check_words(self, options: Options, adapter: Adapter) -> None:
         """Raise ModelProblem for words, examples or a prompt that the model does not take."""
-        adapter = self.loaded.adapter
         if (options.prompt or options.answer) and not adapter.takes_prompt:
             name = "prompt" if options.prompt else "answer"
             raise ModelProblem(f"{adapter.spec.id} does not answer in words: leave {name} to a vision-language model.")

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from sightglass.common import guide_words
 from sightglass.common.errors import ModelProblem
+from sightglass.explain.phrases import spell_value
 from sightglass.models.adapter import Part
 from sightglass.models.geometry import Box
 from sightglass.models.preprocess import WAYS
@@ -77,8 +78,7 @@ class Option:
         `name`: what the option is called.
         """
         if not self.allows(value):
-            shown = f"{value:g}" if isinstance(value, float) else repr(value)
-            raise ModelProblem(f"{name} is {shown}: {self.range_error}.")
+            raise ModelProblem(f"{name} is {spell_value(value)}: {self.range_error}.")
 
 
 def _option(default: Any, flag: str, verbs: str, help: str, default_text: str = "", **more: Any) -> Any:

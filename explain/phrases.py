@@ -26,6 +26,11 @@ def percent(share: float) -> str:
     return f"{signed(whole, '.0f')}{NBSP}%"
 
 
+def spell_value(value: object) -> str:
+    """Return a wrong value for a sentence: a float in six digits at most, else as Python writes it."""
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
 def quantity(value: float, unit: str = "") -> str:
     """Format a measured number to three digits, with its unit: `−12.4°`, `31.2 years`, `1,204`, `–` of NaN."""
     if not math.isfinite(value):

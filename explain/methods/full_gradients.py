@@ -308,11 +308,11 @@ def _probe(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
 
 def _may_add(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Return whether a step has maps, and something else that it could add to them."""
-    given = [tensor for value in (*args, *kwargs.values()) for tensor in _tensors_in(value)]
-    maps = [tensor for tensor in given if tensor.requires_grad]
+    tensors = [tensor for value in (*args, *kwargs.values()) for tensor in _tensors_in(value)]
+    maps = [tensor for tensor in tensors if tensor.requires_grad]
     if not maps or "out" in kwargs:
         return False
-    return len(maps) < len(given) or _adds_number(func, args, maps)
+    return len(maps) < len(tensors) or _adds_number(func, args, maps)
 
 
 def _find_constant(at_zero: Any, twice: Any, output: Any) -> Tensor | None:

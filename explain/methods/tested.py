@@ -101,21 +101,21 @@ def run(evidence: Evidence, method: Method, targets: Sequence[Target], request: 
 
 def _describe_all(evidence: Evidence, targets: Sequence[Target]) -> tuple[str, ...]:
     """Say how the targets' maps were made, and of which nothing can be told."""
-    shown = [target for target in targets if candidates(evidence, target)]
-    if not shown:
+    tested_targets = [target for target in targets if candidates(evidence, target)]
+    if not tested_targets:
         return (f"Tested: {NOTHING}",)
     told: list[Target] = []
     untold: list[Target] = []
-    for target in shown:
+    for target in tested_targets:
         (told if is_told(candidates(evidence, target)) else untold).append(target)
     if not told:
         return (f"Tested: {UNTOLD}.",)
     maps = max(len(candidates(evidence, target)) for target in told)
     places = max(evidence.found[PLACED, target] for target in told)
-    made = describe(maps, places, evidence.loaded.adapter)
+    note = describe(maps, places, evidence.loaded.adapter)
     if not untold:
-        return (made,)
-    return (made, f"Tested, of {listing([target.label for target in untold])}: {UNTOLD}.")
+        return (note,)
+    return (note, f"Tested, of {listing([target.label for target in untold])}: {UNTOLD}.")
 
 
 def candidates(evidence: Evidence, target: Target) -> tuple[Candidate, ...]:

@@ -4,7 +4,7 @@ import base64
 import colorsys
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -19,6 +19,7 @@ from PIL import ImageColor
 from sightglass.common.errors import Problem, did_you_mean
 from sightglass.common.files import Json
 from sightglass.common.style import CHOICES, COLOURLESS, DEFAULTS, ENDS, HUE_NAMES, OVERLAY
+from sightglass.explain.phrases import spell_value
 
 _UNIFORM = ("inferno", "magma", "viridis", "plasma", "cividis")  # designed in a space of equal perceived steps
 GRAY = "gray"
@@ -118,6 +119,12 @@ FileMode = Literal["overlay", "blend"]
 """The modes of pictures in files and answers; the viewer has the others, too."""
 
 
+def check_mode(mode: str, modes: Collection[str]) -> None:
+    """Raise Problem for a mode that is none of `modes`."""
+    if mode not in modes:
+        raise Problem(f"There is no mode called {mode}: choose one of {', '.join(modes)}.")
+
+
 def check_values(values: Values, *, low: float = 0) -> Values:
     """Return a map's values, (h, w) in `low`..1, as contiguous float32; raise ValueError for others."""
     array = np.ascontiguousarray(values, dtype=np.float32)
@@ -193,10 +200,8 @@ class Style:
         parse_color(self.boxes)
         for name, share in (("alpha", self.alpha), ("threshold", self.threshold)):
             if not (isinstance(share, Real) and 0 <= share <= 1):
-                shown = f"{share:g}" if isinstance(share, float) else repr(share)
-                raise Problem(f"{name} is {shown}: give a number from 0 to 1.")
-        if self.mode not in CHOICES["mode"]:
-            raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(CHOICES['mode'])}.")
+                raise Problem(f"{name} is {spell_value(share)}: give a number from 0 to 1.")
+        check_mode(self.mode, CHOICES["mode"])
         lut(self.colormap)
         object.__setattr__(self, "colormap", colormap_name(self.colormap))
 

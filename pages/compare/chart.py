@@ -30,6 +30,9 @@ def draw(comparison: Comparison, choose: Callable[[int], None]) -> None:
     look: dict[str, Any] = {"key": f"{KEY}-open", "name": "chart", "help": help}
     if not url_state.widget(st.toggle, "Time and size as a chart", None, False, **look):
         return
+    if comparison.timings and not comparison.steady:
+        st.caption(f"The times are {NOT_MEASURABLE}: *Measure again* when the machine does little else.")
+        return
     points = _list_points(comparison)
     drawn = [place for place, point in points.items() if point.milliseconds is not None]
     st.plotly_chart(
@@ -40,9 +43,6 @@ def draw(comparison: Comparison, choose: Callable[[int], None]) -> None:
         config={"displayModeBar": False},
         alt=f"The time of one pass over the size of the weights of {', '.join(comparison.names)}.",
     )
-    if comparison.timings and not comparison.steady:
-        st.caption(f"The times are {NOT_MEASURABLE}: *Measure again* when the machine does little else.")
-        return
     st.caption("A larger point: its map overlaps more with the first one's. A click shows the model large.")
     if lacking := figures.describe_untimed(list(points.values())):
         st.caption(lacking)
@@ -56,7 +56,7 @@ def _list_points(comparison: Comparison) -> dict[int, ModelPoint]:
         if megabytes is None:
             continue
         agreement = comparison.agreement(0, place)
-        median = comparison.timings[place].median if comparison.timings and comparison.steady else None
+        median = comparison.timings[place].median if comparison.timings else None
         overlap = None if agreement is None else agreement.iou_top20
         points[place] = ModelPoint(comparison.names[place], median, megabytes, overlap)
     return points

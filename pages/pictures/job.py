@@ -24,7 +24,7 @@ from sightglass.common.work.progress import Progress
 from sightglass.evaluation.ground_truth import GroundTruth
 from sightglass.evaluation.label_files.options import LabelOptions
 from sightglass.explain import Explainer
-from sightglass.explain.comparison.times import measure_in_turns
+from sightglass.explain.comparison.times import all_steady, measure_in_turns
 from sightglass.explain.phrases import plural
 from sightglass.explain.picture.image import Image
 from sightglass.explain.picture.source import open_one
@@ -133,7 +133,7 @@ def _follow_other_run(plan: RunPlan, pictures: int) -> tuple[float, str]:
 def _measure_times(plans: Sequence[RunPlan], image: Image) -> None:
     """Time the models on a picture in turns, as Compare does; keep the milliseconds beside their tables."""
     times = measure_in_turns([Explainer(plan.model)(image, maps=False).evidence for plan in plans])
-    steady = all(timing.steady for timing in times)
+    steady = all_steady(times)
     for plan, timing in zip(plans, times, strict=True):
         write_times(plan.folder, [timing.fastest, timing.median, timing.slowest] if steady else [])
 

@@ -54,7 +54,6 @@ from sightglass.explain.explanation import (
     check_options,
     chosen_method,
     explain_together,
-    method_of,
     pass_size,
 )
 from sightglass.explain.options import RECIPE_OPTIONS, Options
@@ -131,7 +130,6 @@ class Work:
         loaded.fastest_adapter(self._layers)
         loaded.adapter.check_preprocessing(options.preprocessing)
         # Checked once, not for every picture; examples name classes of their own.
-        method_of(loaded, options)
         names = [name for _, name in options.examples] or loaded.adapter.labels
         for label in (*options.targets, *options.classes):
             if isinstance(label, str):
@@ -268,7 +266,7 @@ class Work:
 
 def _add_words(explainer: Explainer, options: Options) -> LoadedModel:
     """Return a run's model with the words to look for, the same in all pictures; raise ModelProblem."""
-    explainer.check_words(options)
+    explainer.check_words(options, explainer.loaded.adapter)
     # Examples are boxes of one picture.
     return explainer.with_vocabulary(explainer.loaded, replace(options, examples=()), None)
 

@@ -119,9 +119,8 @@ def _draw_scores(decision: Decision, left_out: str) -> View:
     sentence = decision.comparison
     if not decision.reference.score.has_interval:
         pictures = plural(len(decision.reference.evaluation.pictures), "picture")
-        sentence = (
-            f"{sentence} The dots have no interval: {pictures}{' so far' if decision.stopped else ' are too few'}."
-        )
+        why = f"{pictures} so far" if decision.stopped else f"{pictures} are too few"
+        sentence = f"{sentence} The dots have no interval: {why}."
     return views.new_view([], title=title, sentence=sentence, scores=scores, left_out=left_out)
 
 

@@ -121,9 +121,8 @@ class DrawOptions:
 
     def style(self) -> style.Style:
         """Return how maps are drawn; raise Problem for what files are not drawn by."""
-        modes = get_args(style.FileMode)
-        if self.mode is not None and self.mode not in modes:
-            raise Problem(f"There is no mode called {self.mode}: choose one of {', '.join(modes)}.")
+        if self.mode is not None:
+            style.check_mode(self.mode, get_args(style.FileMode))
         return style.Style.parse(self.colormap, self.alpha, self.mode)
 
 

@@ -60,8 +60,7 @@ def measure(truths: Sequence[Sequence[TrueBox]], answers: Sequence[Sequence[Pred
     pictures = (objects > 0).sum(0).tolist()
     labelled = int(objects.any(1).sum())
     of_class = count_pictures(objects)
-    # A picture on which the model fails is wrong in all classes at once.
-    most = min(count_answers(of_class), float(count_pictures(objects.sum(1))))
+    most = count_answers(of_class, float(count_pictures(objects.sum(1))))
     return Metrics(
         {name: estimate(mean[0], mean[1:], labelled, most=most) for name, mean in means.items()},
         means["ap"][1:],

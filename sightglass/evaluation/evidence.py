@@ -66,8 +66,8 @@ class EvidenceMaps(Chart):
             return f"{words}{aligned}."
         count = len(self.classes)
         wrong = any(kind == WRONG for _, kind in self.maps)
-        shown = f"The {count} classes with most wrong answers" if wrong else f"The first {count} classes"
-        return f"{words}{aligned}. {shown}; left out: {plural(self.left_out, 'other')}."
+        which = f"The {count} classes with most wrong answers" if wrong else f"The first {count} classes"
+        return f"{words}{aligned}. {which}; left out: {plural(self.left_out, 'other')}."
 
     def select(self, mark: Mark) -> Selection | None:
         mean = self.maps.get(mark)

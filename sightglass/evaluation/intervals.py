@@ -190,13 +190,16 @@ def count_pictures(sizes: NDArray[Any]) -> Any:
         return sizes.sum(0) ** 2 / (sizes**2).sum(0)
 
 
-def count_answers(pictures: NDArray[Any]) -> float:
+def count_answers(pictures: NDArray[Any], in_all: float = math.inf) -> float:
     """Return of how many pictures a share varies as much as the mean of classes' shares.
 
-    `pictures`: (classes,), those of each class, at least one. Where a class is right and wrong alike often, its share
+    `pictures`: (classes,), those of each class, at least one. `in_all`: the most, where a picture has several classes:
+    one on which a model fails is wrong in all of them at once. Where a class is right and wrong alike often, its share
     varies by one over its pictures, and the mean of independent shares by the sum of these over the squared number.
     """
-    return float(len(pictures) ** 2 / (1 / pictures).sum()) if len(pictures) else 0.0
+    if not len(pictures):
+        return 0.0
+    return min(float(len(pictures) ** 2 / (1 / pictures).sum()), in_all)
 
 
 def estimate(

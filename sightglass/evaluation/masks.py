@@ -306,8 +306,7 @@ def measure(pictures: Sequence[Sequence[Pair]]) -> Metrics:
     value = exact.mean() if len(classes) else float("nan")
     of_class = count_pictures(union)
     most = float(count_pictures(total))
-    # A picture on which the model fails is wrong in all classes at once.
-    mean = estimate(value, mean_samples, len(pictures), most=min(count_answers(of_class), most))
+    mean = estimate(value, mean_samples, len(pictures), most=count_answers(of_class, most))
     counts = (union > 0).sum(0)
     return Metrics(
         {"mean_iou": mean, "pixel_accuracy": estimate(accuracy, accuracy_samples, len(pictures), most=most)},

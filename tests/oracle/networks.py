@@ -12,6 +12,7 @@ from torch import nn
 from torchvision import transforms
 
 from sightglass.explain import Explainer
+from tests.oracle import reference
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 CLASSES = 4
@@ -56,6 +57,11 @@ pictures = st.builds(
     st.integers(40, 130),
     st.integers(40, 130),
 )
+
+
+def make_grey(side: int) -> torch.Tensor:
+    """Return the input (1, 3, side, side) of a picture in the grey that stands for nothing."""
+    return reference.normalise(Image.new("RGB", (side, side), (114, 114, 114)), MEAN, STD)
 
 
 def explain(module: nn.Module, path: str, side: int = SIDE) -> Explainer:

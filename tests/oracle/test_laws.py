@@ -21,7 +21,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.methods import METHODS
 from tests.oracle import reference
 from tests.oracle.budget import budget
-from tests.oracle.networks import CLASSES, MEAN, STD, Design, designs, explain, pictures
+from tests.oracle.networks import CLASSES, MEAN, STD, Design, designs, explain, make_grey, pictures
 from training.demo.scenes import draw, sample
 
 QUICK = tuple(name for name, method in METHODS.items() if method.family in ("gradient", "eigen"))
@@ -185,9 +185,8 @@ def test_values_sum_to_the_difference_from_grey(design: Design, picture: Image.I
     module = design.build()
     raw = map_of(explain(module, design.last_layer), picture, target, method)
     tensor = reference.squash(picture, 64, MEAN, STD).tensor
-    grey = reference.normalise(Image.new("RGB", (1, 1), (114, 114, 114)), MEAN, STD).expand(tensor.shape)
     with torch.no_grad():
-        difference = float(module(tensor)[0, target] - module(grey.contiguous())[0, target])
+        difference = float(module(tensor)[0, target] - module(make_grey(64))[0, target])
     assert float(raw.sum()) == pytest.approx(difference, abs=0.05 * float(np.abs(raw).sum()) + 1e-6)
 
 

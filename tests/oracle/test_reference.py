@@ -18,7 +18,7 @@ from sightglass.explain import Explainer
 from sightglass.explain.maps.statistics import hottest_mask, iou, rank_correlation
 from tests.oracle import reference
 from tests.oracle.budget import budget
-from tests.oracle.networks import CLASSES, MEAN, STD, Design, designs, explain, pictures
+from tests.oracle.networks import CLASSES, MEAN, STD, Design, designs, explain, make_grey, pictures
 from training.demo.scenes import draw, sample
 
 MAPS = tuple(reference.CAMS)
@@ -76,9 +76,8 @@ def test_maps_at_the_pixels_are_those_of_plain_autograd(
 ) -> None:
     module, side = design.build(), 48
     result = explain(module, "0", side)(picture, targets=target, method=method)
-    grey = reference.normalise(Image.new("RGB", (1, 1), (114, 114, 114)), MEAN, STD).expand(1, 3, side, side)
     tensor = reference.squash(picture, side, MEAN, STD).tensor
-    expected = reference.AT_PIXELS[method](module, tensor, grey, target).numpy()
+    expected = reference.AT_PIXELS[method](module, tensor, make_grey(side), target).numpy()
     # A place next to a ReLU's bend may fall to either side of it by rounding.
     assert np.linalg.norm(result.heatmaps[0].raw[0] - expected) <= 1e-3 * np.linalg.norm(expected)
 
