@@ -1,7 +1,6 @@
 """What is clicked answers: each control of each page is clicked, and what its row says comes of it."""
 
 import re
-from collections import Counter
 from contextlib import nullcontext
 from typing import Any
 
@@ -158,6 +157,14 @@ SCENE = "model=demo-cls-s&example=scene+3"
 TABLES = tables()
 
 
+def place_of(layer: Locator, row: str, listed: list[tuple[str, str]]) -> Locator:
+    """The last control of a list, by its row: its name may change before the click, as a frame's time does."""
+    role, name = listed[-1]
+    pattern = row.removeprefix(f"{role} ") if row.startswith(f"{role} ") else re.escape(name)
+    before = sum(of == role and bool(re.fullmatch(pattern, other)) for of, other in listed[:-1])
+    return layer.get_by_role(role, name=re.compile(f"^(?:{pattern})$")).nth(before)
+
+
 class Clicker:
     """Clicks each control of a page once."""
 
@@ -167,14 +174,14 @@ class Clicker:
 
     def next(self) -> tuple[Locator, str, str] | None:
         """The next control to click, its role and its row."""
-        over, found, counts = self.page.locator(OVER), dict[str, Any](), Counter[str]()
+        over, found, listed = self.page.locator(OVER), dict[str, Any](), list[tuple[str, str]]()
         covered = over.count()
         layer = over.last if covered else self.page.get_by_test_id("stMain")
         # A snapshot leaves these out.
         self.unknown.update(layer.locator("summary").all_inner_texts())
         for role, name, states in LISTED.findall(ARROW.sub(r"\1", layer.aria_snapshot())):
             name = name.replace('\\"', '"')
-            place, counts[role + name] = counts[role + name], counts[role + name] + 1
+            listed.append((role, name))
             if "[disabled]" in states or name in ("Link to heading", "file upload"):
                 continue
             key = f"{role} {name}".strip()
@@ -185,7 +192,7 @@ class Clicker:
                 self.done.add(row)
             # What is chosen already is not clicked.
             elif not (role == "radio" if "[checked]" in states else "[pressed]" in states and self.rows[row][0] == "?"):
-                found.setdefault(row, (layer.get_by_role(role, name=name, exact=True).nth(place), role, row))
+                found.setdefault(row, (place_of(layer, row, listed), role, row))
         for row, what in self.rows.items():
             # A menu whose item closed it is opened again.
             again = what == "menu" and row != self.last and not covered and TABLES["MENU"].keys() - self.done
