@@ -9,6 +9,8 @@ from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from pydantic_core import from_json
+
 from sightglass.common.errors import Problem, UnclearLabels
 from sightglass.common.files import csv_files
 from sightglass.common.files.json_keys import find_repeated
@@ -365,7 +367,7 @@ class _TableFormat:
             return self.columns.read_class(row)
         label = columns.pick(row, self.columns.label)
         text = str(label).strip() if isinstance(label, str | int | float) else ""
-        if text.startswith(("[{", "{")):
+        if _is_json(text):
             raise LabelError("its label is JSON, as in a CSV of Label Studio: export JSON or JSON-MIN in its place")
         if self.names and INDEX.fullmatch(text):
             return self.names.get(int(float(text)), text)
@@ -376,6 +378,18 @@ class _TableFormat:
     def _read_box(self, numbers: Sequence[Any]) -> Box:
         a, b, c, d = self.style.parse(numbers)
         return self.to_corners((a, b, c, d))
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a label is a table of JSON, or a list of tables."""
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        value = from_json(text)
+    except ValueError:
+        return False
+    entries = value if isinstance(value, list) else [value]
+    return any(isinstance(entry, dict) for entry in entries)
 
 
 def _has_no_object(label: str, numbers: Sequence[Any]) -> bool:
