@@ -110,7 +110,8 @@ class GuideAnswer(PlainResult):
 
     prediction: str
     """The label of the best or requested class."""
-    confidence: float = Field(ge=0, le=1)
+    confidence: float | None = Field(ge=0, le=1)
+    """The score of that label; null where it was not found in the picture."""
     gradcam_heatmap: str
     """The map alone in colours at picture size, PNG in base64."""
     gradcam_overlay: str
@@ -147,11 +148,11 @@ def explain(request: GuideRequest, _: str) -> GuideAnswer:
     style, explanation = request.style, request.explain()
     if explanation.quantity == "number":
         raise ModelProblem(f"{explanation.model.id} {explanation.task.gives}, no confidence: ask /api/explain.")
-    heatmap = explanation.heatmaps[0]
     # A requested class need not be among the best ones, which alone are listed.
+    score = explanation.task.scorer.score(explanation, 0)
     return GuideAnswer(
-        prediction=heatmap.target.label,
-        confidence=min(max(explanation.task.scorer.score(explanation, 0) or 0.0, 0.0), 1.0),
+        prediction=explanation.heatmaps[0].target.label,
+        confidence=None if score is None else min(max(score, 0.0), 1.0),
         gradcam_heatmap=base64_text(to_png(bare_map(explanation, 0, style))),
         gradcam_overlay=base64_text(service.overlay_png(explanation, style)),
         notes=explanation.notes,

@@ -48,6 +48,7 @@ from sightglass.models import catalog
 from sightglass.pages.explore import places
 from sightglass.pages.explore.answers import MAX_MAPS
 from sightglass.report import embedded_recipe, result_folder, results
+from sightglass.report.view import require_map
 from sightglass.ui.choices import controls
 from sightglass.ui.session import url_state
 from sightglass.ui.session.control_table import CONTROLS, Control
@@ -179,7 +180,9 @@ def _parts_of(explanation: Explanation, style: Style = VIEWER_STYLE) -> Parts:
 
 
 def _overlay_of(explanation: Explanation, given: Given) -> Parts:
-    return {"overlay": explanation.overlay(0, **style_of(given).overlay)} if LOOK & given.keys() else {}
+    if not LOOK & given.keys() or not explanation.heatmaps:
+        return {}
+    return {"overlay": explanation.overlay(0, **style_of(given).overlay)}
 
 
 def _select(answer: Json) -> Parts:
@@ -191,6 +194,9 @@ def _read_folder(files: Mapping[str, bytes]) -> Parts:
     """Return the parts of a folder of results."""
     parts = _select(json.loads(files[result_folder.SUMMARY]))
     assert parts["recipe"] == json.loads(files[result_folder.RECIPE])
+    if not parts["heatmaps"]:
+        assert result_folder.MAPS not in files
+        return parts
     with np.load(io.BytesIO(files[result_folder.MAPS])) as saved:
         return parts | {f"map {name}": saved[name] for name in saved.files}
 
@@ -222,11 +228,24 @@ def _spells(said: str, sentence: str, option: str, verb: str) -> bool:
 def _written(look: bool) -> Parts:
     """Return the parts of the folder that a command line wrote; `look`: also the picture under its first map."""
     parts = _read_folder({path.name: path.read_bytes() for path in OUT.iterdir() if path.is_file()})
-    (picture,) = OUT.glob("top_predictions/gradcam_top1_*.png") if look else (None,)
-    return parts if picture is None else parts | {"overlay": pixels_of(picture.read_bytes())}
+    if not look or not (OUT / "top_predictions").exists():
+        return parts
+    stem = result_folder.label_stem(parts["heatmaps"][0]["label"])
+    (picture,) = OUT.glob(f"top_predictions/gradcam_top*_{stem}.png")
+    return parts | {"overlay": pixels_of(picture.read_bytes())}
 
 
-class Command(FolderDoor):
+class WrittenDoor(FolderDoor):
+    """A folder that a command line writes; of objects its picture is a JPG."""
+
+    def expect(self, given: Given) -> Parts:
+        expected = super().expect(given)
+        if detects(given):
+            expected.pop("overlay", None)
+        return expected
+
+
+class Command(WrittenDoor):
     name, about = "command", "`sightglass explain`, by its flags"
     offers = property(lambda self: declared_by("explain"))
 
@@ -242,7 +261,7 @@ class Command(FolderDoor):
         return _spells(said, sentence, option, "explain")
 
 
-class Replay(FolderDoor):
+class Replay(WrittenDoor):
     """A recipe in a file, made again by a command line, and by the call in Python that is printed beside it."""
 
     name, about = "recipe", "`sightglass replay` of a recipe, and the call in Python that a result prints"
@@ -386,7 +405,8 @@ class ApiJson(ApiDoor, FolderDoor):
     def ask(self, given: Given) -> Parts:
         with zipfile.ZipFile(io.BytesIO(self.send("/api/explain?format=zip", given))) as archive:
             parts = _read_folder({name: archive.read(name) for name in archive.namelist()})
-        drawn = {"overlay": pixels_of(self.send("/api/explain?format=png", given))} if LOOK & given.keys() else {}
+        is_drawn = LOOK & given.keys() and parts["heatmaps"]
+        drawn = {"overlay": pixels_of(self.send("/api/explain?format=png", given))} if is_drawn else {}
         return parts | drawn
 
 
@@ -402,6 +422,8 @@ class ApiForm(ApiDoor):
 
     def ask(self, given: Given) -> Parts:
         parts = _select(json.loads(self.send("/api/explain", given)))
+        if not parts["heatmaps"]:
+            return parts
         values = np.load(io.BytesIO(self.send("/api/explain?format=npy", given)))
         drawn = {"overlay": pixels_of(self.send("/api/explain?format=png", given))} if LOOK & given.keys() else {}
         return parts | {"values": values} | drawn
@@ -409,6 +431,8 @@ class ApiForm(ApiDoor):
     def expect(self, given: Given) -> Parts:
         explanation = explain(given)
         answer = _select(results.Explained.build(explanation, style_of(given)).to_dict())
+        if not explanation.heatmaps:
+            return answer
         return answer | {"values": explanation.heatmaps[0].values} | _overlay_of(explanation, given)
 
 
@@ -434,7 +458,7 @@ class Guides(ApiDoor):
     def expect(self, given: Given) -> Parts:
         explanation, style = explain(given), style_of(given, GUIDE_STYLE)
         return {
-            "prediction": explanation.heatmaps[0].target.label,
+            "prediction": require_map(explanation, 0).target.label,
             "confidence": explanation.task.scorer.score(explanation, 0),
             "notes": list(explanation.notes),
             "overlay": explanation.overlay(0, **style.overlay),

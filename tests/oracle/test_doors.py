@@ -11,6 +11,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 import typer.main
+from hypothesis import assume
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from sightglass.api import guide_routes, schemas
@@ -27,7 +30,8 @@ from sightglass.models.preprocess import READY, WAYS, Way
 from sightglass.report import result_folder
 from sightglass.ui.session.jobs import background
 from tests.oracle import doors
-from tests.oracle.cases import CASES, CLASSES, NOT_TAKEN, WRONG, Case
+from tests.oracle.budget import budget
+from tests.oracle.cases import ANSWERS, CASES, CLASSES, NOT_TAKEN, WRONG, Case
 from tests.oracle.doors import LISTED, OPTIONS, ApiForm, Door, FolderDoor, Refused, list_differences, open_doors
 from tests.pages import harness
 
@@ -173,3 +177,44 @@ def test_wrong_value_is_one_sentence(case: Case, door: Door) -> None:
         doors.explain(door.fixed(case.given) | case.given)
     said = say(door, case)
     assert door.repeats(said, str(caught.value), case.option), f"{said}\n{caught.value}"
+
+
+@st.composite
+def combinations(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw values of several options of a model, which may not go together."""
+    model = draw(st.sampled_from(sorted({case.model for case in CHANGING})))
+    own = [case for case in CHANGING if case.model == model]
+    chosen = draw(st.lists(st.sampled_from(own), min_size=1, max_size=3))
+    chosen += draw(st.lists(st.sampled_from([case for case in CHANGING if case.option != "model"]), max_size=1))
+    given = {"model": model}
+    for case in chosen:
+        given |= case.others | {case.option: case.value}
+    return given
+
+
+@pytest.mark.parametrize("door", [door for door in DOORS if door.name != "page"], ids=lambda door: door.name)
+@budget
+@drawn(combinations())
+def test_options_together_give_the_librarys_answer(door: Door, options: dict[str, Any]) -> None:
+    taken = door.offers - list_not_taken(door)
+    case = Case("model", options["model"], options["model"], {name: options[name] for name in taken & options.keys()})
+    if isinstance(door, doors.Run):
+        # Each picture would be described in other words, and a scale that one map shares is its own.
+        assume(case.model != ANSWERS and (doors.detects(options) or "scale" not in options))
+    draw_picture(case)
+    given = shorten(door, case)
+    try:
+        expected = door.expect(door.fixed(given) | given)
+    except Problem:
+        # Of several wrong options any may be named.
+        with pytest.raises((Refused, Problem)):
+            door.ask(given)
+        return
+    try:
+        answer = door.ask(given)
+    except Refused as refused:
+        # What the library notes, a form and a command line do not take.
+        assert "leave" in str(refused)
+        assert any("no effect" in note for note in doors.explain(door.fixed(given) | given).notes)
+    else:
+        assert list_differences(answer, expected, door.within) == []
