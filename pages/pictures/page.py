@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     from sightglass.report.offers import Offer
     from sightglass.ui.session.state import Choices
 
+UNDO = (
+    "Take back the last correction of a label. Who corrects only what a model has wrong raises its score: the labels "
+    "of its right answers may be wrong as well."
+)
+
 
 @page.show_errors
 def pictures() -> None:
@@ -264,8 +269,8 @@ def _draw_result(job: PicturesJob) -> None:
             _draw_scores(result.decision)
     with right:
         if not job.example and any(report.evaluation.corrected for report in result.reports if report is not None):
-            help, undo = "Take back the last correction of a label.", partial(grid.correct, job, None)
-            st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=help, on_click=undo)
+            undo = partial(grid.correct, job, None)
+            st.button("Undo", icon=":material/undo:", type="tertiary", key="pictures-undo", help=UNDO, on_click=undo)
         saving.make_deck("pictures", job.source.name, lambda: run_slides.make_deck(result, job.open_picture))
     if len(result.plans) > 1 or any(result.reports) or any(result.fits):
         against = result.decision.reference.model if result.decision is not None else result.names[0]
