@@ -3,7 +3,6 @@ BIN := .venv/bin
 # One more than there are cores, as a test of a browser or of a thread waits for a third of its time; each may take 3 GB.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30; print(max(1, min(os.cpu_count() + 1, gb // 3)))')
 TESTS = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-TYPED := build/typed/sightglass
 JS := tests/js/node_modules/.done
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Hundreds of processes are started, and none shall compile all modules anew.
@@ -22,7 +21,7 @@ test: .venv/dev $(JS) ## what every change must pass: lint, types, unit, pages, 
 	$(TESTS)
 
 # By one process: several of mypy 2.4's miss modules of a cache that another is writing.
-types: $(TYPED)
+types:
 	$(BIN)/mypy
 
 javascript:
@@ -92,11 +91,6 @@ sbom: .venv/dev ## sbom.cdx.json: what Sightglass consists of, in CycloneDX
 .venv/dev: requirements-dev.txt .venv/run
 	$(BIN)/pip install -r requirements-dev.txt
 	touch $@
-
-# mypy does not follow a package's __path__: the package as it is installed, of links.
-$(TYPED): sightglass explain models pages dashboard.py
-	rm -rf $@ && mkdir -p $@
-	ln -s $(addprefix $(CURDIR)/,$(wildcard sightglass/*) explain models pages dashboard.py) $@
 
 $(JS): tests/js/package.json
 	npm --prefix tests/js install --silent >/dev/null 2>&1 && touch $@ || echo "JavaScript not checked: there is no npm here, or it could not fetch ESLint and TypeScript."

@@ -1,13 +1,11 @@
-"""Map the source folders into the one installed package, sightglass."""
+"""Install one package, sightglass: links in it lead to the folders beside it."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
-from setuptools.command.build_py import build_py
 
-BESIDE = ("explain", "models", "pages")
-"""Rooms that stand beside the package in a checkout."""
 DATA = (
     "*.css",
     "*.js",
@@ -32,23 +30,19 @@ def describe() -> str:
     return re.sub(r"\[([^\]]*)\]\((?!https?://)[^)]*\)", r"\1", text)
 
 
-class Build(build_py):
-    """Take of the folder of this file nothing but the dashboard's script."""
-
-    def find_package_modules(self, package, package_dir):
-        found = super().find_package_modules(package, package_dir)
-        return [module for module in found if package != DASHBOARD or module[1] == "dashboard"]
-
-
-rooms = find_packages(include=[name for room in BESIDE for name in (room, f"{room}.*")])
-packages = [*find_packages(include=["sightglass", "sightglass.*"]), *(f"sightglass.{name}" for name in rooms)]
+if not Path(__file__).with_name("sightglass").joinpath("explain").is_dir():
+    sys.exit(
+        "This checkout has no symbolic links, of which the package is made: git config core.symlinks true, then check "
+        "it out again. streamlit run dashboard.py works without."
+    )
+packages = [*find_packages(include=["sightglass", "sightglass.*"]), DASHBOARD]
 setup(
     long_description=describe(),
     long_description_content_type="text/markdown",
-    packages=[*packages, DASHBOARD],
-    package_dir={f"sightglass.{room}": room for room in BESIDE} | {DASHBOARD: "."},
+    packages=packages,
+    # Without it an editable installation is code that finds modules, which editors cannot read.
+    package_dir={"": "."},
     # Streamlit reads the theme from beside the script, and the script its icons.
     package_data={name: [*DATA] for name in packages}
     | {DASHBOARD: [".streamlit/config.toml", "assets/*"], "sightglass.examples": ["**/*"]},
-    cmdclass={"build_py": Build},
 )

@@ -9,7 +9,7 @@ Importing this package is free; torch comes in with the first Explainer.
 from typing import TYPE_CHECKING
 
 from sightglass.common.lazy import defer_imports
-from sightglass.common.packaged import CHECKOUT
+from sightglass.common.packaged import CHECKOUT, LINKED
 
 if TYPE_CHECKING:
     from sightglass.common.errors import Problem as Problem
@@ -29,6 +29,6 @@ _CLASSES = ("Explainer", "Explanation", "Heatmap", "Image", "Problem", "Recipe")
 _NAMES = (*_CLASSES, "colormaps", "contact_sheet", "overlay", "replay")
 defer_imports(__name__, {"explain": _NAMES})
 
-if CHECKOUT:
+if not LINKED:
     # `sightglass.explain` is the folder beside this one.
     __path__.append(str(CHECKOUT))

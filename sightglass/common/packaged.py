@@ -4,8 +4,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-CHECKOUT = None if (PACKAGE / "explain").is_dir() else PACKAGE.parent
+CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "dashboard.py").is_file() else None
 """The repository's folder, where `explain`, `models` and `pages` stand beside the package; None in an installation."""
+LINKED = (PACKAGE / "explain").is_dir()
+"""Whether these are within the package, too: a checkout has links, which not each Windows can make."""
 DASHBOARD = CHECKOUT or PACKAGE / "dashboard"
 """Folder of `dashboard.py` and `assets`."""
 PAGES = (CHECKOUT or PACKAGE) / "pages"

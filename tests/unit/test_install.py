@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import tomllib
 import urllib.request
@@ -72,6 +73,21 @@ def test_wheel_has_every_file(wheel: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == packages | {f"sightglass/dashboard/{name}" for name in LOOSE}
     assert {name.partition("/")[0] for name in packed} == {"sightglass"}
+
+
+def test_an_editor_finds_every_module_of_an_editable_install(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    tests_wheel.copy_sources(source)
+    code = f"from setuptools.build_meta import build_editable; build_editable({str(out)!r})"
+    out.mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    (file,) = out.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        (paths,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith(".pth"))
+    # A path, which editors read, and no code that finds modules at run time.
+    assert paths.split() == [str(source)]
+    assert (source / "sightglass/explain/options.py").is_file()
 
 
 @pytest.fixture
