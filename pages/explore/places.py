@@ -23,7 +23,7 @@ from sightglass.ui.session.state import Choices, ChosenArea
 from sightglass.ui.viewer import Pane, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sightglass.explain import Explainer, Explanation
     from sightglass.explain.tasks.detect import Missing
@@ -161,30 +161,43 @@ def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
         forget_area()
         return {}
     if area.picture is None:
-        area.picture, area.model = choices.image.sha256, choices.model.id
-        at = st.query_params.get(AT, "")
-        area.at, area.against = _parse_place(at, choices.image), st.query_params.get(AGAINST)
-        if at and not area.at:
-            url_state.leave_out(AT, at)
-        if area.against and area.against not in explainer.labels and parse_other_place(area.against) is None:
-            url_state.leave_out(AGAINST, area.against)
-            area.against = None
+        _read_area(area, choices, explainer.labels)
     elif (area.picture, area.model) != (choices.image.sha256, choices.model.id):
         area.at, area.against, area.class_index = (), None, None
     if area.against is not None and area.against not in explainer.labels and area.against.isdecimal():
         # A recipe may have its index.
         area.against = dict(enumerate(explainer.labels)).get(int(area.against))
-    # A point as two numbers.
+    _write_area(area)
+    if not area.at:
+        return {}
+    options: dict[str, Any] = {"at": area.at, "per": "class"}
+    if task.explains("region") and len(area.at) == 2:
+        # Before its control is drawn a link may name it.
+        options["per"] = PER.value(Page(explainer))
+    if area.against is not None:
+        options["against"] = area.against
+    if area.class_index is not None:
+        options["targets"] = (area.class_index,)
+    return options
+
+
+def _read_area(area: ChosenArea, choices: Choices, labels: Sequence[str]) -> None:
+    """Take the place that the address names, and say what of it is not offered here."""
+    area.picture, area.model = choices.image.sha256, choices.model.id
+    at = st.query_params.get(AT, "")
+    area.at, area.against = _parse_place(at, choices.image), st.query_params.get(AGAINST)
+    if at and not area.at:
+        url_state.leave_out(AT, at)
+    if area.against and area.against not in labels and parse_other_place(area.against) is None:
+        url_state.leave_out(AGAINST, area.against)
+        area.against = None
+
+
+def _write_area(area: ChosenArea) -> None:
+    """Write the chosen place to the address: a point as two numbers."""
     numbers = area.at[:2] if area.at[:2] == area.at[2:] else area.at
     url_state.set_url(AT, ",".join(str(number).removesuffix(".0") for number in numbers) or None)
     url_state.set_url(AGAINST, area.against if area.at else None)
-    if not area.at:
-        return {}
-    # Before its control is drawn a link may name it.
-    per = PER.value(Page(explainer)) if task.explains("region") and len(area.at) == 2 else "class"
-    against = {} if area.against is None else {"against": area.against}
-    choice = {} if area.class_index is None else {"targets": (area.class_index,)}
-    return {"at": area.at, "per": per, **against, **choice}
 
 
 def _parse_place(text: str, image: Picture) -> tuple[float, ...]:

@@ -172,35 +172,59 @@ def _draw_classes(result: Result, model: int, grid: Any) -> str | None:
 
 def _filter(result: Result, model: int, view: str, class_name: str | None) -> list[Tile]:
     """Draw the filters of a view; return the tiles that they leave. `class_name`: of the view of one class."""
-    frame, boxes, chosen = result.frames[model], _find_boxes(result.reports[model]), None
-    if view == "differ" and (by_right := result.list_by_right(model)):
-        titles = {key: f"{title} {len(ids):,}" for key, (title, ids) in by_right.items()}
-        who = url_state.widget(st.pills, "Who is right", titles, "first", key="pictures-right", name="right")
-        chosen = by_right[who][1]
+    chosen = _choose_right(result, model) if view == "differ" else None
+    boxes = _find_boxes(result.reports[model])
     if boxes is not None and (view in ("wrong", "class") or chosen is not None):
-        return [
-            Tile(unit.id, unit.picture.key, escape(unit.words), unit=unit)
-            for unit in _filter_units(boxes, class_name, chosen)
-        ]
+        units = _filter_units(boxes, class_name, chosen)
+        return [Tile(unit.id, unit.picture.key, escape(unit.words), unit=unit) for unit in units]
     scores = table.read_scores(result.plans[model].folder)
-    task, kind = task_of(scores.task), kind_of(scores.task)
+    frame = _select_rows(result, model, view, class_name, chosen)
+    order = _choose_order(frame, scores)
+    frame = finished.order(_filter_rows(frame, scores, view), order)
+    no_answer = task_of(scores.task).no_answer
+    return [
+        Tile(row["picture"], row["picture"], describe_row(row, scores, no_answer), row["file"])
+        for row in finished.list_rows(frame)
+    ]
+
+
+def _choose_right(result: Result, model: int) -> set[str] | None:
+    """Let a person choose which of two models is right; return the ids of these units, None without labels."""
+    by_right = result.list_by_right(model)
+    if not by_right:
+        return None
+    titles = {key: f"{title} {len(ids):,}" for key, (title, ids) in by_right.items()}
+    who = url_state.widget(st.pills, "Who is right", titles, "first", key="pictures-right", name="right")
+    return by_right[who][1]
+
+
+def _select_rows(result: Result, model: int, view: str, class_name: str | None, chosen: set[str] | None) -> Frame:
+    """Return the pictures of a view; `chosen`: the ids of the units that a person asked for."""
+    frame = result.frames[model]
+    kind = kind_of(table.read_scores(result.plans[model].folder).task)
     if class_name is not None and kind.by_folders:
         frame = frame[frame["truth"].eq(class_name) & frame["wrong"].eq(True)]
     if view == "wrong":
-        frame = frame[frame["wrong"].eq(True)]
-    elif view == "differ":
-        pictures = result.find_differing(model) if chosen is None else {id.rpartition("#")[0] for id in chosen}
-        frame = frame[frame["picture"].isin(pictures or ())]
-    left_out = {*(() if scores.sure else ("unsure", "sure")), *(("smallest", "largest") if kind.names_classes else ())}
+        return frame[frame["wrong"].eq(True)]
+    if view != "differ":
+        return frame
+    pictures = result.find_differing(model) if chosen is None else {id.rpartition("#")[0] for id in chosen}
+    return frame[frame["picture"].isin(pictures or ())]
+
+
+def _choose_order(frame: Frame, scores: table.Scores) -> str:
+    """Let a person choose how a run's pictures are sorted, by what its table has."""
+    left_out: set[str] = set()
+    if not scores.sure:
+        left_out |= {"unsure", "sure"}
+    if kind_of(scores.task).names_classes:
+        left_out |= {"smallest", "largest"}
     orders = {name: title for name, (title, by, _) in finished.ORDERS.items() if name not in left_out and by in frame}
-    order = url_state.widget(
-        st.selectbox, "Sort", orders, next(iter(orders)), key=f"pictures-order-{scores.task}", name="order"
+    first = next(iter(orders))
+    order: str = url_state.widget(
+        st.selectbox, "Sort", orders, first, key=f"pictures-order-{scores.task}", name="order"
     )
-    frame = finished.order(_filter_rows(frame, scores, view), order)
-    return [
-        Tile(row["picture"], row["picture"], describe_row(row, scores, task.no_answer), row["file"])
-        for row in finished.list_rows(frame)
-    ]
+    return order
 
 
 def describe_row(row: Json, scores: table.Scores, nothing: str) -> str:
@@ -373,18 +397,13 @@ def open_panel(picture: str, unit: str = "") -> None:
 def draw_panel(job: PicturesJob, result: Result, model: int, tiles: Sequence[Tile]) -> None:
     """Draw the opened picture under the map of each model, and what can be done with it."""
     remembered = state.of(PicturesPage)
-    key, ids = remembered.opened, [tile.id for tile in tiles]
-    if (shown := remembered.unit or key) in ids:
-        remembered.place, steps = ids.index(shown), (-1, 1)
-    else:
-        # It left the tiles when its label was corrected: the next one is where it was.
-        steps = (-1, 0)
-    plan, report = result.plans[model], result.reports[model]
-    named = remembered.unit or f"{key}#picture-0"
-    unit = next((unit for unit in report.units if unit.id == named), None) if report is not None else None
+    key, plan, report = remembered.opened, result.plans[model], result.reports[model]
+    unit = _find_unit(report, remembered.unit or f"{key}#picture-0")
+    row = _find_row(result.frames[model], key)
+    steps = _place_among(tiles)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{escape(shorten(PurePosixPath(key).name, 24))}**")
-        if (row := _find_row(result.frames[model], key)) is not None:
+        if row is not None:
             st.button("Open in Explore", key="pictures-explore", on_click=_open, args=(job, plan, row, unit))
         for label, way, step in zip(("Previous", "Next"), ("left", "right"), steps, strict=True):
             to = remembered.place + step
@@ -398,11 +417,32 @@ def draw_panel(job: PicturesJob, result: Result, model: int, tiles: Sequence[Til
     if report is not None and not job.example:
         _draw_correction(job, report, unit, row or {})
     page.say_problem()
-    order = [model, *(other for other in range(len(result.plans)) if other != model)]
+    others = [place for place in range(len(result.plans)) if place != model]
     with st.container(horizontal=True, gap=GAP):
-        for each in order:
-            with st.container(width=PANEL_WIDTH if each == model else (PANEL_WIDTH - GAP) // 2, gap="xxsmall"):
-                _draw_model(job, result, each, unit, key, order if each == model else [each])
+        with st.container(width=PANEL_WIDTH, gap="xxsmall"):
+            _draw_model(job, result, model, unit, key, [model, *others])
+        for other in others:
+            with st.container(width=(PANEL_WIDTH - GAP) // 2, gap="xxsmall"):
+                _draw_model(job, result, other, unit, key, [other])
+
+
+def _place_among(tiles: Sequence[Tile]) -> tuple[int, int]:
+    """Remember the place of the opened picture; return the steps from it to the one before and the next one."""
+    remembered = state.of(PicturesPage)
+    shown = remembered.unit or remembered.opened
+    ids = [tile.id for tile in tiles]
+    if shown in ids:
+        remembered.place = ids.index(shown)
+        return -1, 1
+    # It left the tiles when its label was corrected: the next one is where it was.
+    return -1, 0
+
+
+def _find_unit(report: ErrorReport | None, id: str) -> ErrorUnit | None:
+    """Return a labelled unit by its id; None without labels."""
+    if report is None:
+        return None
+    return next((unit for unit in report.units if unit.id == id), None)
 
 
 def _draw_correction(job: PicturesJob, report: ErrorReport, unit: ErrorUnit | None, row: Json) -> None:

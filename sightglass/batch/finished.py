@@ -182,19 +182,26 @@ class Result:
         The models are the one at `place` and the one that it is compared with. `first`, `second` and `neither` have a
         title, as `Only Demo-s right`, and the ids of the units. Empty without labels of both.
         """
-        reference = [self.decision.reference.model] if self.decision is not None else []
-        names = [name for name in (*reference, *self.names) if name in self.names and name != self.names[place]]
-        other = self.names.index(names[0]) if names else place
-        reports = [report for i in (place, other) if (report := self.reports[i]) is not None]
-        if other == place or len(reports) < 2:
+        other = self._find_other(place)
+        report = self.reports[place]
+        beside = self.reports[other] if other is not None else None
+        if other is None or report is None or beside is None:
             return {}
-        first, second = ({unit.id: not unit.wrong for unit in report.units if unit.kind != "box"} for report in reports)
+        first, second = _list_right(report), _list_right(beside)
         ids = first.keys() & second.keys()
         return {
             "first": (f"Only {self.names[place]} right", {id for id in ids if first[id] and not second[id]}),
             "second": (f"Only {self.names[other]} right", {id for id in ids if second[id] and not first[id]}),
             "neither": ("Both wrong", {id for id in ids if not (first[id] or second[id])}),
         }
+
+    def _find_other(self, place: int) -> int | None:
+        """Return the place of the model that one is compared with; None of one model alone."""
+        reference = [] if self.decision is None else [self.decision.reference.model]
+        for name in (*reference, *self.names):
+            if name in self.names and name != self.names[place]:
+                return self.names.index(name)
+        return None
 
 
 def name_of(model: str) -> str:
@@ -284,6 +291,11 @@ def _list_left_out(folders: Collection[Path], counts: Iterable[str]) -> str:
     unusable += [f"Unclear of which picture: {plural(unclear, 'labelled file')}."] if unclear else []
     unusable += [f"{plural(files, 'file')} could not be read."] if files else []
     return " ".join(filter(None, (names, *unusable, *(f"{count}." for count in sorted({*counts} - {""})))))
+
+
+def _list_right(report: ErrorReport) -> dict[str, bool]:
+    """Return whether each labelled unit is right, by its id."""
+    return {unit.id: not unit.wrong for unit in report.units if unit.kind != "box"}
 
 
 def _judge(plan: RunPlan) -> tuple[ErrorReport | None, EvaluationSummary | None]:

@@ -150,16 +150,25 @@ def _split_model(arguments: list[str], model: str | None, console: Console) -> t
     """Return the pictures, and the model that is named among them: `CONFIG CHECKPOINT PICTURE`."""
     configurations = [name for name in arguments if name.lower().endswith(catalog.CONFIGURATIONS)]
     files = [name for name in arguments if name.lower().endswith(weights.SUFFIXES)]
-    pictures = [name for name in arguments if name not in (*configurations, *files)]
-    inside = {name: [os.path.join(name, item.key) for item in find(name)] for name in pictures if os.path.isdir(name)}
-    pictures = [path for name in pictures for path in inside.get(name, [name])]
+    pictures: list[str] = []
+    for name in arguments:
+        if name not in (*configurations, *files):
+            pictures += _list_pictures(name)
     models = [*files, *filter(None, [model])] or configurations
-    if len(models) > 1 or not pictures:
-        what = f"{models[0]} and {models[1]} are two models" if len(models) > 1 else "There is no picture"
-        raise Problem(f"{what}: give pictures, and one model with -m.")
+    if len(models) > 1:
+        raise Problem(f"{models[0]} and {models[1]} are two models: give pictures, and one model with -m.")
+    if not pictures:
+        raise Problem("There is no picture: give pictures, and one model with -m.")
     if configurations and models != configurations:
         console.warn(f"{configurations[0]} is not read: the network is told from the weights.")
     return pictures, models[0] if models else None
+
+
+def _list_pictures(name: str) -> list[str]:
+    """Return the paths of a folder's pictures, or the name of anything else."""
+    if not os.path.isdir(name):
+        return [name]
+    return [os.path.join(name, item.key) for item in find(name)]
 
 
 def _check_flags(verb: str, what: str, engine_options: cli.EngineOptions, options: ExplainOptions) -> None:

@@ -37,7 +37,9 @@ from sightglass.video import runner as video_runner
 from sightglass.video.timeline import clock
 
 if TYPE_CHECKING:
+    from sightglass.batch.labels import LabelMatch
     from sightglass.evaluation.decision import Decision, Verdict
+    from sightglass.evaluation.errors import EvaluationSummary
     from sightglass.explain.explainer import Explainer
 
 STOPPED = 130
@@ -303,15 +305,8 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     scores, truth = table.read_scores(folder), labels.read_labels(folder)
     files = _report_label_files(console, truth) if truth is not None else {}
     if not kinds.kind_of(scores.task).names_classes:
-        if (errors := finished.measure_numbers(finished.load(folder), run_store.is_stopped(folder))) is None:
-            return files
-        console.say(f"{errors.describe(scores.unit)}.")
-        return files | {"errors": jsonable(asdict(errors))}
-    names = labels.match_run(folder)
-    if left_out := labels.describe_not_counted(
-        [name for name in names if name.label not in labels.corrections(folder)]
-    ):
-        console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
+        return files | _report_numbers(console, folder, scores.unit)
+    names = _report_names(console, folder)
     lines = [problem.words for problem in truth.problems] if truth is not None else []
     console.warn(*lines, most=PROBLEMS, rest="lines of the labels; summary.json has all")
     known: Json = {"labels": {name.label: list(name.classes) for name in names}, "label_problems": lines} | files
@@ -324,8 +319,31 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
+    _report_classes(console, evaluation, kinds.kind_of(scores.task).number)
+    return known | {"evaluation": evaluation.to_dict()}
+
+
+def _report_numbers(console: Console, folder: Path, unit: str) -> Json:
+    """Print and return the errors of a model that answers numbers; empty without any."""
+    errors = finished.measure_numbers(finished.load(folder), run_store.is_stopped(folder))
+    if errors is None:
+        return {}
+    console.say(f"{errors.describe(unit)}.")
+    return {"errors": jsonable(asdict(errors))}
+
+
+def _report_names(console: Console, folder: Path) -> Sequence[LabelMatch]:
+    """Return how labels were matched with classes; print those that do not count and that nobody corrected."""
+    names, corrections = labels.match_run(folder), labels.corrections(folder)
+    left_out = labels.describe_not_counted([name for name in names if name.label not in corrections])
+    if left_out:
+        console.say(f"{left_out} Say what they are with --match LABEL=CLASS.")
+    return names
+
+
+def _report_classes(console: Console, evaluation: EvaluationSummary, number: str) -> None:
+    """Print the lowest classes, and a detector's errors by kind; `number`: what the score of a class is called."""
     classes = evaluation.list_classes()
-    number = kinds.kind_of(scores.task).number
     interval = "pictures" if evaluation.stopped else f"{number}, 95 %"
     console.table(("class", number, interval), classes[:LISTED], right=(number, interval))
     if len(classes) > LISTED:
@@ -335,7 +353,6 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
         console.say(f"{evaluation.right:,} of {objects} found at the threshold of {threshold}. Errors:")
         rows = [(kinds.TYPE_NAMES[id_], f"{count:,}") for id_, count in evaluation.errors.items()]
         console.table(("error", "count"), rows, right=("count",))
-    return known | {"evaluation": evaluation.to_dict()}
 
 
 def _report_label_files(console: Console, truth: GroundTruth) -> Json:

@@ -142,21 +142,35 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
     options that are given or that the verb lacks. Raises Problem for an unknown guide and a second model.
     """
     end = list(args).index("--") if "--" in args else len(args)
-    ours = [part for word in args[:end] for part in _replace(word, options)]
+    words, others = args[:end], args[end:]
+    ours = [part for word in words for part in _replace(word, options)]
     flags = [word.partition("=")[0] for word in ours]
-    models = options.get("--model", ())
-    guided = [word for word in args[:end] if _look_up("taken", word.partition("=")[0]) == "--model"]
-    if guided and sum(map(models.count, flags)) > 1:
-        raise Problem(f"{guided[0]} names a second model: give one, with -m.")
-    names = [value for flag, value in pairwise(ours) if flag == "--like"]
-    names += [word.removeprefix("--like=") for word in ours if word.startswith("--like=")]
-    if not names or "--like" not in options:
-        return [*ours, *args[end:]]
-    if names[-1] not in guides():
-        raise Problem(f"--like is {names[-1]}: use {', '.join(guides())}.")
+    _check_one_model(words, flags, options.get("--model", ()))
+    guide = _find_guide(ours)
+    if not guide or "--like" not in options:
+        return [*ours, *others]
+    if guide not in guides():
+        raise Problem(f"--like is {guide}: use {', '.join(guides())}.")
     present = {name for flag in flags for name in options.get(flag, ())}
-    added = [pair for pair in guides()[names[-1]]["like"].items() if pair[0] in options and pair[0] not in present]
-    return [*(part for pair in added for part in pair if part), *ours, *args[end:]]
+    added: list[str] = []
+    for flag, value in guides()[guide]["like"].items():
+        if flag in options and flag not in present:
+            added += filter(None, (flag, value))
+    return [*added, *ours, *others]
+
+
+def _check_one_model(words: Sequence[str], flags: Sequence[str], names: Sequence[str]) -> None:
+    """Raise Problem where a guide's word names a model beside another one; `names`: those of our flag."""
+    guided = [word for word in words if _look_up("taken", word.partition("=")[0]) == "--model"]
+    if guided and sum(flag in names for flag in flags) > 1:
+        raise Problem(f"{guided[0]} names a second model: give one, with -m.")
+
+
+def _find_guide(words: Sequence[str]) -> str:
+    """Return the guide that `--like` names, empty without one; `--like=NAME` comes before `--like NAME`."""
+    names = [value for flag, value in pairwise(words) if flag == "--like"]
+    names += [word.removeprefix("--like=") for word in words if word.startswith("--like=")]
+    return names[-1] if names else ""
 
 
 def _replace(word: str, options: Collection[str]) -> list[str]:

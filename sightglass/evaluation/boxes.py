@@ -335,22 +335,26 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     class_overlaps = np.where(same & free, overlaps, -1.0)
     other_overlaps = np.where(~same & free, overlaps, -1.0)
     ignored = find_ignored(truths, surest)
-    matches = []
+    right, others = list[BoxMatch](), list[BoxMatch]()
     for row, i in enumerate(indices):
-        nearest, other = int(class_overlaps[row].argmax()), int(other_overlaps[row].argmax())
-        best, best_other = class_overlaps[row, nearest], other_overlaps[row, other]
-        if best >= FOREGROUND and (candidates := np.where(free, class_overlaps[row], -1)).max() >= FOREGROUND:
-            nearest = int(candidates.argmax())
+        found = np.where(free, class_overlaps[row], -1.0)
+        nearest = int(found.argmax())
+        if found[nearest] >= FOREGROUND:
             free[nearest] = False
-            matches.append(BoxMatch(i, RIGHT, nearest))
-        elif ignored[row]:
-            continue
-        elif BACKGROUND <= best < FOREGROUND:
-            matches.append(BoxMatch(i, "misplaced", nearest))
-        elif best_other >= FOREGROUND:
-            matches.append(BoxMatch(i, "class", other))
-        elif max(best, best_other) <= BACKGROUND:
-            matches.append(BoxMatch(i, "extra", -1))
-        else:
-            matches.append(BoxMatch(i, "extra", other if best < best_other else nearest))
-    return sorted(matches, key=lambda item: item.type != RIGHT)
+            right.append(BoxMatch(i, RIGHT, nearest))
+        elif not ignored[row]:
+            others.append(_name_error(i, class_overlaps[row], other_overlaps[row]))
+    return right + others
+
+
+def _name_error(index: int, of_class: Floats, of_others: Floats) -> BoxMatch:
+    """Return what is wrong with a box, by its overlaps with the labels of its class and with those of others."""
+    nearest, other = int(of_class.argmax()), int(of_others.argmax())
+    best, best_other = of_class[nearest], of_others[other]
+    if BACKGROUND <= best < FOREGROUND:
+        return BoxMatch(index, "misplaced", nearest)
+    if best_other >= FOREGROUND:
+        return BoxMatch(index, "class", other)
+    if max(best, best_other) <= BACKGROUND:
+        return BoxMatch(index, "extra", -1)
+    return BoxMatch(index, "extra", other if best < best_other else nearest)

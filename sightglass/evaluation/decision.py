@@ -439,28 +439,45 @@ def decide(
     classifiers, or no such model.
     """
     by_name = {row.model: row for row in rows}
-    if len(by_name) < len(rows):
+    _check_names(rows, candidate, against)
+    _check_comparable(rows)
+    if against:
+        best = by_name[against]
+    else:
+        best = max((row for row in rows if row.model != candidate), key=lambda row: row.score.value)
+    chosen = by_name.get(candidate)
+    if chosen is None and (against or len(rows) == 2):
+        chosen = next(row for row in rows if row is not best)
+    return Decision(tuple(rows), best, chosen, tolerance)
+
+
+def _check_names(rows: Sequence[ModelScore], candidate: str, against: str) -> None:
+    """Raise Problem for models that no decision can be between, by their number and names."""
+    names = list(dict.fromkeys(row.model for row in rows))
+    if len(names) < len(rows):
         raise Problem("Two of these have the same name: a decision tells models apart by their names.")
     if not 2 <= len(rows) <= MAX_MODELS:
         raise Problem(f"A decision is between 2 and {MAX_MODELS} models: choose as many runs.")
     for name in filter(None, (candidate, against)):
-        if name not in by_name:
-            raise Problem(f"{name} is none of the models of this decision: {listing([*by_name])}.")
+        if name not in names:
+            raise Problem(f"{name} is none of the models of this decision: {listing(names)}.")
     if candidate and candidate == against:
         raise Problem(f"{candidate} cannot take its own place: name two models.")
+
+
+def _check_comparable(rows: Sequence[ModelScore]) -> None:
+    """Raise Problem for models of several kinds, of other labels, or without labels that count."""
     if len({row.evaluation.task for row in rows}) > 1:
         raise Problem("Detectors and classifiers cannot be compared with each other: choose models of one kind.")
+    first = rows[0].evaluation.pictures
     for row in rows[1:]:
-        for picture, other in zip(rows[0].evaluation.pictures, row.evaluation.pictures, strict=True):
+        for picture, other in zip(first, row.evaluation.pictures, strict=True):
             same = [truth.box for truth in picture.truths] == [truth.box for truth in other.truths]
             if picture.key != other.key or not same:
                 raise Problem(f"{row.model} was judged by other labels of {picture.key}: run both on the same ones.")
-    if (empty := next((row for row in rows if math.isnan(row.score.value)), None)) is not None:
-        raise Problem(f"No {empty.kind.unit} counts for {empty.model}: a decision takes labels of its classes.")
-    others = (row for row in rows if row.model != candidate)
-    best = by_name[against] if against else max(others, key=lambda row: row.score.value)
-    usual = next(row for row in rows if row is not best) if against or len(rows) == 2 else None
-    return Decision(tuple(rows), best, by_name.get(candidate, usual), tolerance)
+    for row in rows:
+        if math.isnan(row.score.value):
+            raise Problem(f"No {row.kind.unit} counts for {row.model}: a decision takes labels of its classes.")
 
 
 def score(evaluation: Evaluation) -> ModelScore:
