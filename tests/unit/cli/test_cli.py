@@ -51,8 +51,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("imag bus.png", 2, r"No such command 'imag'\. Did you mean 'image'\?"),
         ("image", 2, r"Missing argument 'PICTURE': see --help\."),
         ("image bus.png --modle x", 2, r"No such option: --modle \(Possible options: .*--model\): see --help\."),
-        ("image bus.png --top-k 0", 2, r"--top-k is 0: ask for a whole number of classes, one at least\."),
-        ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html\."),
         ("class bus.png", 2, r"Which class\? .*"),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
@@ -73,8 +71,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
         ("explain bus.png --save-all", 2, r"efficientnet-lite0 is a classifier: leave --save-all out\."),
         ("image bus.png --mode map", 2, r"There is no mode called map: choose one of overlay, blend\."),
-        ("detect --iou -1 scene.png", 2, r"--iou is -1: it goes from 0 to 1\."),
-        ("batch bus.png -m demo-s --smooth flips", 2, r"demo-s answers for places, .*: leave smooth=flips out\."),
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched by its address: .*"),
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
@@ -401,7 +397,7 @@ def test_batch_match_of_uncounted_folders(call) -> None:
 
 def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
     Path("index.json").write_text('{"scene.png": 0}')
-    how = (
+    how = [
         "batch",
         "scene.png",
         "--model",
@@ -412,7 +408,7 @@ def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
         "indexed",
         "--labels",
         "index.json",
-    )
+    ]
     code, out, _ = call(*how)
     assert code == 0 and "of 1 labelled picture" in out.replace("\N{NO-BREAK SPACE}", " ")
     assert call("batch", "scene.png", "--labels-as", "box=xywh")[2].endswith("give --labels, too.\n")

@@ -336,24 +336,16 @@ def test_the_attribute_of_regions_that_names_the_class_is_told(tmp_path: Path) -
     assert is_one_sentence(str(refused.value))
 
 
-def test_folders_of_equal_names_are_told_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["yolo", "createml"])
+def test_folders_of_equal_names_are_told_apart(name: str, tmp_path: Path) -> None:
     for part, label in (("train", "cat"), ("valid", "dog")):
         line = f"{['cat', 'dog'].index(label)} .5 .5 .2 .2\n"
-        content = {"data.yaml": "names: [cat, dog]\n", f"{part}/labels/1.txt": line}
-        write(tmp_path / "yolo", "YOLO", content)
-        write(
-            tmp_path / "voc",
-            "VOC",
-            {f"{part}/Annotations/1.xml": voc("b").replace("b.jpg", "1.jpg").replace("cat", label)},
-        )
-        write(tmp_path / "createml", "COCO", {f"{part}/_annotations.createml.json": create_ml().replace("cat", label)})
-    for name in ("yolo", "voc"):
-        truth = ground_truth.read(tmp_path / name)
-        folder = "images" if name == "yolo" else "JPEGImages"
-        found = [truth.find(f"{part}/{folder}/1.jpg") or () for part in ("train", "valid")]
-        assert [[box.label for box in each] for each in found] == [["cat"], ["dog"]]
-    truth = ground_truth.read(tmp_path / "createml")
-    found = [truth.find(f"{part}/b.jpg") or () for part in ("train", "valid")]
+        files = {"data.yaml": "names: [cat, dog]\n", f"{part}/labels/b.txt": line}
+        if name == "createml":
+            files = {f"{part}/images/_annotations.createml.json": create_ml().replace("cat", label)}
+        write(tmp_path, name, files)
+    truth = ground_truth.read(tmp_path)
+    found = [truth.find(f"{part}/images/b.jpg") or () for part in ("train", "valid")]
     assert [[box.label for box in each] for each in found] == [["cat"], ["dog"]]
 
 
