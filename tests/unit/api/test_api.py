@@ -149,8 +149,7 @@ def test_form_and_base64_are_one_request(client: TestClient, bus: Path) -> None:
     expected = sent(client, "explain", bus, **fields).json()
     answers = [send_form(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
     text = base64.encodebytes(bus.read_bytes()).decode()
-    for image in (f"data:image/jpeg;base64,{text}", text, base64.b64encode(bus.read_bytes()).decode()):
-        answers.append(client.post("/api/explain", json={"image": image, "name": bus.name, **fields}))
+    answers.append(client.post("/api/explain", json={"image": text, "name": bus.name, **fields}))
     answers.append(client.post("/api/explain", files={"image": (None, text)}, data=fields | {"name": bus.name}))
     for answer in answers:
         assert (answer.json()["recipe"], answer.json()["heatmaps"]) == (expected["recipe"], expected["heatmaps"])

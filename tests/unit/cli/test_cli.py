@@ -22,7 +22,6 @@ from sightglass import __main__
 from sightglass.cli import app, main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.recipe import Recipe
 from sightglass.history import History
 from sightglass.models import labels
 from sightglass.report import embedded_recipe, result_folder, table
@@ -109,18 +108,15 @@ def test_a_bug_is_a_sentence_too(call, monkeypatch) -> None:
     assert code == 1 and re.fullmatch(r"This should not have happened \(ZeroDivisionError: .*\): .*\n", err)
 
 
-def test_image_says_and_writes_what_the_engine_says(answer, here) -> None:
+def test_image_names_the_files_that_it_writes(answer, here) -> None:
     (said,) = answer("image", "bus.png", "--top-k", "2", "--npy", "--out", "out")["results"]
     result = Explainer()(here / "bus.png", top_k=2)
-    assert Recipe.model_validate(said["recipe"]) == result.recipe
-    assert [p["label"] for p in said["predictions"]] == [p.label for p in result.predictions]
     written = {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file()}
     label = result_folder.label_stem(result.predictions[0].label)
     top = f"top_predictions/gradcam_top1_{label}"
     assert written == set(said["files"])
     assert written >= {"analysis_summary.json", "gradcam_prediction.png", f"{top}.png", "topk_comparison.jpg"}
     np.testing.assert_array_equal(np.load(f"out/{top}.npy"), result.heatmaps[0].values)
-    np.testing.assert_array_equal(np.load("out/maps.npz")[f"top1_{label}"], result.heatmaps[0].at_input)
     for name in written:
         if name.endswith((".png", ".jpg")):
             found = embedded_recipe.contents(Path("out", name).read_bytes())

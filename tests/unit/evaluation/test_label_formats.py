@@ -578,6 +578,23 @@ HOSTILE: dict[str, Any] = {
     "via.json": {"a": {"filename": 3, "regions": [3, {"shape_attributes": 3, "region_attributes": 3}]}, "b": 3},
     "labelme.json": {"imagePath": "", "shapes": [3, {"points": 3}, {"points": [[1]], "shape_type": {}}], "flags": 3},
     "classes.json.json": {"images": [3], "annotations": {}, "categories": "x"},
+    "voc.xml": "<annotation/>",
+    "part.xml": "<annotation><object>",
+    "text.txt": "0 .5 .5 .2 .2",
+    "no.json": b"\x00\xff",
+    "deep.json": "[" * 100_000,
+    "list.json": "[1, 2]",
+    "lists.json": '[{"foo": [1], "bar": "x"}]',
+    "images.json": {"images": 3, "categories": [], "annotations": []},
+    "odd.json": {"images": [], "categories": [], "annotations": [3, {}, {"image_id": []}]},
+    "no.csv": b"\xff\xfe\x00",
+    "columns.csv": "what,ever\na,b\n",
+    "short.csv": "file,x0,y0,x1,y1,label\na.jpg,1\n",
+    "points.csv": "file,cx,cy,label\na.jpg,35,60,cat\n",
+    "mixed.csv": "file,cx,cy,w,h,label\na.jpg,35,60,50,80,cat\nb.jpg,.5,.5,.2,.2,cat\n",
+    "unclear.csv": "file,x0,y0,x1,y1,label\na.jpg,.1,.2,1.5,1.8,cat\n",
+    "other.pdf": "%PDF",
+    "missing": {},
 }  # fmt: skip
 
 
