@@ -123,14 +123,6 @@ def test_image_names_the_files_that_it_writes(answer, here) -> None:
             assert found.recipe == result.recipe and embedded_recipe.original(found) is not None, name
 
 
-def test_explain_is_the_verb_of_the_models_task(answer, scene) -> None:
-    """What `explain` writes and says is what the alias for the model's task does."""
-    for verb, model in (("image", "demo-cls-s"), ("detect", "demo-s"), ("segment", "demo-seg")):
-        said = [answer(name, scene, "-m", model, "--top-k", "1", "--out", name) for name in (verb, "explain")]
-        results = [one["results"][0] for one in said]
-        assert results[0]["files"] == results[1]["files"] and results[0]["recipe"] == results[1]["recipe"]
-
-
 @pytest.mark.parametrize("verb", [command.name for command in app.registered_commands])
 def test_help_is_bounded(verb, call, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
