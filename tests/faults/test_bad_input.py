@@ -6,6 +6,7 @@ What is valid is also damaged at random by hypothesis, which prints how to repea
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from sightglass.video.clip import Clip
 from tests import corpus
 from tests.clips import clip, scene
 from tests.faults.outcome import is_one_sentence
-from tests.unit.report.test_decks import a_view
+from tests.unit.report.test_decks import whole
 
 pytestmark = pytest.mark.slow
 MODEL = "demo-cls-s"
@@ -137,7 +138,7 @@ def test_damaged_pictures(kind: str, data: Any) -> None:
 @pytest.fixture(scope="module")
 def a_deck(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deck")
-    slides = [decks.Slide(f"deck-{title}", decks.pack(a_view(title))) for title in ("One", "Two")]
+    slides = [decks.Slide(f"deck-{title}", decks.pack(replace(whole(), title=title))) for title in ("One", "Two")]
     decks.save(folder, decks.Deck("deck", "A deck", tuple(slides)))
     return folder / f"deck{decks.SUFFIX}"
 

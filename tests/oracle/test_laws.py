@@ -107,10 +107,13 @@ def test_a_picture_is_the_same_however_it_comes(
     picture.save(file)
     read_only = pixels.copy()
     read_only.setflags(write=False)
+    tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     forms = {
         "path": file,
         "text": str(file),
         "bytes": file.read_bytes(),
+        "bytearray": bytearray(file.read_bytes()),
+        "view of bytes": memoryview(file.read_bytes()),
         "file": BytesIO(file.read_bytes()),
         "array": pixels.copy(),
         "read-only": read_only,
@@ -118,7 +121,13 @@ def test_a_picture_is_the_same_however_it_comes(
         "turned twice": np.ascontiguousarray(pixels[::-1])[::-1],
         "Fortran": np.asfortranarray(pixels),
         "big-endian": pixels.astype(">u2").astype(np.uint8),
-        "tensor": torch.from_numpy(pixels.copy()).permute(2, 0, 1),
+        "numbers": pixels / 255,
+        "half numbers": (pixels / 255).astype(np.float16),
+        "sixteen bits": pixels * np.uint16(257),
+        "tensor": tensor,
+        "batch": tensor[None],
+        "tensor of numbers": tensor / 255,
+        "tensor with gradients": (tensor / 255)[None].requires_grad_(),
     }
     expected = map_of(explainer, picture, target, method)
     for name, form in forms.items():

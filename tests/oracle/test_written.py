@@ -23,7 +23,7 @@ from sightglass.evaluation.label_changes import LabelChange
 from sightglass.explain.options import OFFERED
 from sightglass.explain.picture.image import to_jpeg, to_png
 from sightglass.explain.recipe import FUNCTION_TARGET, Recipe, SavedChecks, SavedMark
-from sightglass.explain.rendering.style import Field
+from sightglass.explain.rendering.style import Field, Style
 from sightglass.explain.trust.checks import QUESTIONS
 from sightglass.history import decks
 from sightglass.history.decks import Deck, Slide
@@ -167,8 +167,15 @@ def test_table_of_a_run(rows: list[dict[str, Any]]) -> None:
 
 levels = st.integers(0, 255).map(lambda level: level / 255)
 fields = st.builds(
-    lambda values, cells: Field(np.float32(values).reshape(2, 3), (-0.5, 0, 8.5, 6), (0, 0, 8, 6), cells=cells),
+    lambda values, kind, cells: Field(
+        np.float32(values).reshape(2, 3) * (2 if kind == "signed" else 1) - (kind == "signed"),
+        (-0.5, 0, 8.5, 6),
+        (0, 0, 8, 6),
+        kind,
+        cells,
+    ),
     st.lists(levels, min_size=6, max_size=6),
+    st.sampled_from(("heat", "signed")),
     st.none() | st.just((2, 3)),
 )
 maps = st.builds(Map, names, fields, st.none() | shares, st.tuples(names, names, names))
@@ -205,6 +212,9 @@ views = st.builds(
     scores=st.lists(st.builds(ScoreBar, names, names, shares, shares, shares), **few).map(tuple),
     axis=texts,
     left_out=texts,
+    display=st.builds(
+        Style, st.sampled_from(("overlay", "contour")), st.sampled_from(("jet", "viridis")), shares, shares
+    ),
 )
 
 

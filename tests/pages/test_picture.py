@@ -288,7 +288,6 @@ def test_recipe_that_cannot_be_opened_changes_nothing(page, bus):
 NO_CONTROL = {"scale", "smooth", "ratio", "targets", "examples"}
 """What no page has, or the viewer or the list of answers."""
 RECIPES: list[tuple[str, str, dict[str, Any]]] = [
-    ("demo-s", "scene 3", {"per": "detection", "confidence": 0.0149, "iou": 0.47, "within": "each"}),
     ("demo-s", "scene 3", {"per": "detection", "part": "box", "method": "drise", "masks": 7}),
     ("demo-s", "scene 3", {"confidence": 0.0149, "iou": 0.47, "within": "inside", "top_k": 3}),
     ("demo-s", "scene 3", {"per": "detection", "confidence": 1 / 3, "iou": 1e-3, "classes": ("gear",)}),

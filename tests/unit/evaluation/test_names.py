@@ -20,7 +20,6 @@ from tests.unit.batch.test_source import JPEG, keys, packed, written
 
 NFC = "Käse"
 NFD = unicodedata.normalize("NFD", NFC)
-TEXT = "file,label\n"
 VOC = (
     "<annotation><filename>{}</filename><object><name>{}</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
     "<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
@@ -363,6 +362,10 @@ MOST_SPECIFIC: dict[str, tuple[str, dict[str, str | None]]] = {
     "a folder behind": ("filename,label,sub_dir\n1.jpg,dog,pets/dogs/\n1.jpg,cat,pets/cats/\n", DOGS),
     "a folder as class": ("filename,folder\n1.jpg,dogs\n2.jpg,dogs\n", {"dogs/1.jpg": "dogs", "cats/1.jpg": None}),
     "a folder and a path": ("folder,filename,label\ndogs,dogs/1.jpg,dog\ncats,cats/1.jpg,cat\n", DOGS),
+    **{
+        title: (f"filename,{title},label\n1.jpg,dogs/1.jpg,dog\n1.jpg,cats/1.jpg,cat\n", DOGS)
+        for title in ("full_path", "relative_path", "img_full_path")
+    },
     "objects": ('[{"dir": "dogs", "file": "1.jpg", "label": "dog"}]', CATS),
 }  # fmt: skip
 

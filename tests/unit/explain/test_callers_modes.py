@@ -25,7 +25,6 @@ from training.demo.scenes import draw, sample
 MODES: dict[str, Callable[[], Any]] = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "inference": torch.inference_mode,
-    "no gradients": torch.no_grad,
     "another device": lambda: torch.device("meta"),
 }
 

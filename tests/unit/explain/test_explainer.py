@@ -3,7 +3,6 @@
 import doctest
 import itertools
 import json
-import random
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from PIL import Image as Pillow
 import sightglass.explain.evidence.loaded_model
 import sightglass.report.result_folder
 from sightglass.common.errors import ModelProblem, OutOfMemory
-from sightglass.explain import Explainer, Explanation, Image, Recipe, replay
+from sightglass.explain import Explainer, Explanation, replay
 from sightglass.explain.evidence import cache
 from sightglass.explain.evidence.cache import ByteCache
 from sightglass.explain.evidence.loaded_model import LoadedModel, ModelCache
@@ -39,7 +38,6 @@ from sightglass.models.load import load
 from sightglass.models.spec import WhyTable
 from tests.built import built
 from tests.conftest import asset
-from tests.unit.own_nets import hooks_on
 from tests.waits import patience
 
 CPU = torch.device("cpu")
@@ -55,17 +53,6 @@ def nothing_held() -> None:
 @pytest.fixture(scope="module")
 def explainer() -> Explainer:
     return Explainer("efficientnet-lite0")
-
-
-@pytest.fixture(scope="module")
-def crops(pictures: list[Path]) -> list[Image]:
-    """Eight pictures: two parts of each of four."""
-    geometries = []
-    for path in pictures:
-        pixels = Image.open(path).pixels
-        half, side = pixels.shape[0] // 2, pixels.shape[1] // 2
-        geometries += [Image(part.copy(), path.stem) for part in (pixels[:half, :side], pixels[half:, side:])]
-    return geometries
 
 
 def same(first: Explanation, second: Explanation) -> None:
@@ -149,7 +136,7 @@ def test_a_stranger_s_recipe_opens_no_file_as_its_model(explainer, bus, model, m
         replay(recipe, bus)
 
 
-def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
+def test_save_writes_everything(explainer: Explainer, bus: Path, tmp_path: Path) -> None:
     result = explainer(bus, top_k=2)
     result.save(tmp_path)
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
@@ -159,18 +146,7 @@ def test_save_writes_everything_and_the_recipe_replays(explainer: Explainer, bus
         + ["gradcam_prediction.png", "topk_comparison.jpg", "maps.npz", "statistics.csv", "recipe.json"]
         + ["analysis_summary.json"]
     )
-    recipe = Recipe.model_validate_json((tmp_path / "recipe.json").read_text())
-    EVIDENCE.clear()
-    again = replay(recipe, bus)
-    same(again, result)
-    assert again.recipe == result.recipe and {"torch", "numpy", "sightglass"} <= recipe.versions.keys()
-    summary = json.loads((tmp_path / "analysis_summary.json").read_text())
-    assert sorted(summary["files"]) == names
-    assert [p["label"] for p in summary["predictions"]] == [p.label for p in result.predictions]
-    raw = np.load(tmp_path / "maps.npz")[f"{stems[0]}_raw_{result.heatmaps[0].layers[0]}"]
-    np.testing.assert_array_equal(raw, result.heatmaps[0].raw[0])
-    overlay = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}.png"))
-    np.testing.assert_array_equal(overlay, result.overlay(0))
+    assert sorted(json.loads((tmp_path / "analysis_summary.json").read_text())["files"]) == names
     alone = np.asarray(Pillow.open(tmp_path / f"top_predictions/gradcam_{stems[0]}_heatmap.png"))
     x0, y0, x1, y1 = result.heatmaps[0].seen
     colors = render.lut(Style().colormap)[np.rint(255 * result.heatmaps[0].values).astype(np.uint8)]
@@ -198,27 +174,6 @@ def test_save_that_fails_half_way_leaves_nothing(explainer, bus, tmp_path, monke
     with pytest.raises(OSError, match="No space left"):
         explainer(bus, top_k=2).save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
-
-
-def test_threads_and_models_do_not_mix(crops: list[Image]) -> None:
-    explainers = [Explainer(f"efficientnet-lite{size}") for size in (0, 1)]
-
-    def explained(key: tuple[int, int]) -> Explanation:
-        return explainers[key[0]](crops[key[1]], top_k=2, layers=("blocks.6", "blocks.4"))
-
-    # Everything twice, so that some ask for what another thread is at.
-    work = [(i, j) for i in range(2) for j in range(len(crops))] * 2
-    expected = {key: [h.at_input for h in explained(key).heatmaps] for key in set(work)}
-    assert len({maps[0].tobytes() for maps in expected.values()}) == len(expected), "equal maps would hide a mix-up"
-    EVIDENCE.clear()
-    random.Random(0).shuffle(work)
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(explained, work))
-    for key, made in zip(work, results, strict=True):
-        assert (made.image.sha256, made.model.id) == (crops[key[1]].sha256, f"efficientnet-lite{key[0]}")
-        for heatmap, values in zip(made.heatmaps, expected[key], strict=True):
-            np.testing.assert_array_equal(heatmap.at_input, values)
-    assert [hooks_on(explainer.loaded.adapter.module) for explainer in explainers] == [0, 0]
 
 
 def test_many_who_ask_at_once_wait_for_one_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,17 +108,6 @@ def test_names_are_only_data(history: History, noise: Explanation, name: str) ->
     assert all(".." not in written and written.count("/") == 1 for written, _ in history.export([record.id]))
 
 
-def test_deleted_record_is_gone(history: History, photo: Explanation, noise: Explanation) -> None:
-    first, other = history.keep(photo, note="the roof", tags=["odd"]), history.keep(noise)
-    history.delete([first.id, "nobody", ".."])
-    assert (history.search(text="roof").total, history.choices()["tag"]) == (0, {})
-    assert history.find(photo) is None
-    with pytest.raises(Problem, match="deleted"):
-        history.get(first.id)
-    assert [record.id for record in History(history.folder).search().records] == [other.id]
-    assert {path.parent.name for path in files(history)} == {other.id}
-
-
 def test_exported_files_open_again(history: History, photo: Explanation, noise: Explanation) -> None:
     first = history.keep(photo, index=1, note="n", tags=["t"])
     second = history.keep(noise)

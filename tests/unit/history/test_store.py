@@ -48,23 +48,6 @@ def test_a_record_that_contradicts_itself_is_exported_as_damaged(history: Histor
         assert exported == {*(path.name for path in file.parent.iterdir()), "damaged.txt"}
 
 
-@pytest.mark.parametrize("harm", ["damaged", "gone"])
-def test_damaged_and_lost_files_are_reported(history: History, noise: Explanation, harm: str) -> None:
-    record = history.keep(noise)
-    for path in files(history):
-        if path.name == "record.json":
-            continue
-        if harm == "gone":
-            path.unlink()
-        else:
-            half = path.stat().st_size // 2
-            path.write_bytes(path.read_bytes()[:half] + b"?" + path.read_bytes()[half + 1 :])
-    for ask in (history.heatmaps, history.picture):
-        with pytest.raises(Problem):
-            ask(record)
-    assert history.search().records == (record,)
-
-
 def test_lost_database_is_rebuilt(history: History, noise: Explanation) -> None:
     first, second = history.keep(noise, note="first"), history.keep(noise)
     second = history.annotate(second.id, note="second", tags=["odd"])

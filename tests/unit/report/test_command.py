@@ -24,14 +24,11 @@ from tests.oracle.flags import flags
 from tests.unit.models.families.test_ultralytics_prompts import YOLOE, open_model, spoken
 
 POSE = "yolo11n-pose"
-LITE, BOXES, CLIP, VLM = "efficientnet-lite0", "demo-s", "demo-clip", "demo-vlm"
+BOXES, CLIP = "demo-s", "demo-clip"
 WORDS = ("red star", "blue ball", "yellow square")
 ANY_BOX: dict[str, Any] = {"confidence": 0.0, "top_k": 1, "layers": ("neck P5",)}
 CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("targets", LITE, {"targets": ("goldfish", 281)}),
-    ("targets", BOXES, {"targets": ("gear",)}),
     ("targets", CLIP, {"targets": ("yellow square",), "vocabulary": ("unreadable", *WORDS)}),
-    ("iou", BOXES, {"iou": 1 / 3, "per": "detection", "top_k": 2}),
     ("classes", BOXES, {"classes": (0, "rod-cross"), "per": "detection"}),
     ("vocabulary", YOLOE, {"vocabulary": ("red bus", "person"), "classes": ("person", 0), "per": "detection"}),
     (
@@ -39,7 +36,6 @@ CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         YOLOE,
         {"examples": (((20.25, 30.0, 200.0 + 1 / 3, 160.0), "this = it"), ((5.0, 5.0, 90.0, 90.0), "b"))},
     ),
-    ("answer", VLM, {"answer": "there is a red star .", "targets": ("red star",), "against": "ball"}),
     ("joint", POSE, {"joint": "nose visibility", "part": "lowers"}),
 )
 """Several values of an option, options together, and what no packaged model takes; `tests/oracle` has all others."""

@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 from torchvision import transforms
 
 from sightglass import __version__
@@ -87,20 +85,6 @@ def test_report_is_self_contained(made: Explanation) -> None:
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{element}-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy and "unsafe" not in policy
-
-
-def test_python_call_of_model_in_memory(bus) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    )
-    first = Explainer(model, preprocess={"size": 64})(str(bus), layers=["2"], top_k=1, scale="shared")
-    call = embedded_recipe.python_call(first.recipe)
-    picture = first.recipe.picture_name
-    namespace = {"Explainer": lambda model: Explainer(model, preprocess={"size": 64}), "model": model}
-    again = eval(call.replace(repr(picture), repr(str(bus))), namespace)
-    np.testing.assert_array_equal(again.heatmaps[0].content, first.heatmaps[0].content)
-    assert again.recipe == first.recipe
 
 
 def test_a_page_has_numbers_caveats_recipe_and_call(made: Explanation, boxes: Explanation) -> None:

@@ -139,14 +139,6 @@ def test_mirrored_layer(method: str) -> None:
     np.testing.assert_allclose(one, other, atol=0.1 * np.abs(other).max())
 
 
-@pytest.mark.parametrize(("side", "line"), [(68, (1, 0)), (75, (75 / 64, -2 / 64))])
-def test_unpadded_convolutions(side: int, line: tuple[float, float]) -> None:
-    """They cut margins off, and leave a rest at the end, which is said from half a cell on."""
-    torch.manual_seed(0)
-    explainer = explainer_of(Network(lambda x: F.avg_pool2d(x, 5, 1)), (side, side))
-    assert explainer.loaded.survey.by_path["last"].cover == (line, line)
-
-
 WINDOWS = torch.arange(64).reshape(2, 4, 2, 4).transpose(1, 2).flatten()
 TILES = torch.arange(256).reshape(4, 4, 4, 4).transpose(1, 2).flatten()
 ANY = torch.randperm(64, generator=torch.Generator().manual_seed(2))

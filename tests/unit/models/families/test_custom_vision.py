@@ -134,19 +134,6 @@ def test_an_archive_is_to_be_unpacked(folder: Path) -> None:
         inspect_model(folder.parent / "export.zip")
 
 
-def test_the_drop_zone_takes_the_archive(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, pixels: NDArray[np.uint8]
-) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(folder.parent / "store"))
-    access.install(access.Access("open"))
-    try:
-        into = store.receive([("export.zip", archive(folder))])
-        id_ = store.register(into, store.draft(into), {})
-        assert answers(Explainer(id_), pixels) == pytest.approx(expected(pixels), abs=1e-5)
-    finally:
-        access.install(access.Access())
-
-
 @pytest.mark.parametrize(
     ("notes", "scale", "shift", "bgr"),
     [

@@ -17,14 +17,12 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 
 from sightglass.cli import main
-from sightglass.common import access
 from sightglass.common.errors import ModelProblem, WeightsProblem
 from sightglass.explain import Explainer
 from sightglass.models import catalog
 from sightglass.models.checkpoints.architectures import timm_preprocessing
 from sightglass.models.families.timm import config_file
 from sightglass.models.load import inspect_model, load
-from sightglass.models.own import store
 from sightglass.models.preprocess import Preprocessing, prepare
 
 NAMES = ["cat", "dog", "bear"]
@@ -207,20 +205,6 @@ def test_the_command_line_adds_a_folder(
     adapter = load(catalog.spec("net.v1"))
     assert adapter.labels == tuple(NAMES)
     assert not [note for note in adapter.notes if "inferred" in note]
-
-
-def test_the_drop_zone_takes_its_files(tmp_path: Path, picture: Pillow.Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
-    access.install(access.Access("open"))
-    try:
-        net = make(tmp_path / "net", FORMS["flat"])
-        files = [(file.name, file.read_bytes()) for file in sorted((tmp_path / "net").iterdir())]
-        into = store.receive(files)
-        id_ = store.register(into, store.draft(into), {})
-        right = dict(zip(NAMES, expected(net, picture), strict=True))
-        assert answers(Explainer(id_), picture) == pytest.approx(right, abs=1e-6)
-    finally:
-        access.install(access.Access())
 
 
 def test_a_network_in_memory_has_the_names_of_its_configuration(picture: Pillow.Image) -> None:

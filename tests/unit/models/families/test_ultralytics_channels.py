@@ -19,8 +19,7 @@ from sightglass.cli import main
 from sightglass.common.errors import ModelProblem
 from sightglass.explain import Explainer
 from sightglass.models.families.ultralytics.loader import import_quietly
-from sightglass.models.load import TRUST, load
-from sightglass.models.own import store
+from sightglass.models.load import load
 from tests.unit.models.specs import own_spec
 
 CONFIDENCE = 0.2
@@ -152,17 +151,6 @@ def test_a_file_is_added_and_explained(
     capsys.readouterr()
     assert main(["detect", "bus.jpg", "-m", "bands"]) != 0
     assert "bus.jpg has 3 channels, and bands takes 5 channels" in capsys.readouterr().err
-
-
-def test_a_dropped_file_is_explained_in_its_own_process(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SIGHTGLASS_OWN_MODELS", str(tmp_path / "store"))
-    model = library("detect", 5, folder)
-    save(model, tmp_path / "bands.pt")
-    into = store.receive([("bands.pt", (tmp_path / "bands.pt").read_bytes())])
-    id_ = store.register(into, store.draft(into), {TRUST: "yes"})
-    same(Explainer(id_)(field(5), confidence=CONFIDENCE, top_k=300), predicted(model, field(5)))
 
 
 class Grid(nn.Module):
