@@ -182,7 +182,7 @@ def area_options(choices: Choices, explainer: Explainer) -> dict[str, Any]:
 
 
 def _read_area(area: ChosenArea, choices: Choices, labels: Sequence[str]) -> None:
-    """Take the place that the address names, and say what of it is not offered here."""
+    """Take the place that the address names, and say what is not offered."""
     area.picture, area.model = choices.image.sha256, choices.model.id
     at = st.query_params.get(AT, "")
     area.at, area.against = _parse_place(at, choices.image), st.query_params.get(AGAINST)

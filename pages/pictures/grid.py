@@ -171,7 +171,10 @@ def _draw_classes(result: Result, model: int, grid: Any) -> str | None:
 
 
 def _filter(result: Result, model: int, view: str, class_name: str | None) -> list[Tile]:
-    """Draw the filters of a view; return the tiles that they leave. `class_name`: of the view of one class."""
+    """Draw the filters of a view; return the tiles that they leave.
+
+    `class_name`: of the view of one class.
+    """
     chosen = _choose_right(result, model) if view == "differ" else None
     boxes = _find_boxes(result.reports[model])
     if boxes is not None and (view in ("wrong", "class") or chosen is not None):
@@ -189,7 +192,10 @@ def _filter(result: Result, model: int, view: str, class_name: str | None) -> li
 
 
 def _choose_right(result: Result, model: int) -> set[str] | None:
-    """Let a person choose which of two models is right; return the ids of these units, None without labels."""
+    """Let a person choose which of two models is right.
+
+    Return the ids of these units, None without labels.
+    """
     by_right = result.list_by_right(model)
     if not by_right:
         return None
@@ -199,7 +205,10 @@ def _choose_right(result: Result, model: int) -> set[str] | None:
 
 
 def _select_rows(result: Result, model: int, view: str, class_name: str | None, chosen: set[str] | None) -> Frame:
-    """Return the pictures of a view; `chosen`: the ids of the units that a person asked for."""
+    """Return the pictures of a view.
+
+    `chosen`: the ids of the units that a person asked for.
+    """
     frame = result.frames[model]
     kind = kind_of(table.read_scores(result.plans[model].folder).task)
     if class_name is not None and kind.by_folders:
@@ -213,7 +222,7 @@ def _select_rows(result: Result, model: int, view: str, class_name: str | None, 
 
 
 def _choose_order(frame: Frame, scores: table.Scores) -> str:
-    """Let a person choose how a run's pictures are sorted, by what its table has."""
+    """Let a person choose how a run's pictures are sorted."""
     left_out: set[str] = set()
     if not scores.sure:
         left_out |= {"unsure", "sure"}
@@ -427,7 +436,10 @@ def draw_panel(job: PicturesJob, result: Result, model: int, tiles: Sequence[Til
 
 
 def _place_among(tiles: Sequence[Tile]) -> tuple[int, int]:
-    """Remember the place of the opened picture; return the steps from it to the one before and the next one."""
+    """Remember the place of the opened picture among the tiles.
+
+    Return the steps from it to the one before and to the next one.
+    """
     remembered = state.of(PicturesPage)
     shown = remembered.unit or remembered.opened
     ids = [tile.id for tile in tiles]

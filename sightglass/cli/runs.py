@@ -333,7 +333,7 @@ def _report_numbers(console: Console, folder: Path, unit: str) -> Json:
 
 
 def _report_names(console: Console, folder: Path) -> Sequence[LabelMatch]:
-    """Return how labels were matched with classes; print those that do not count and that nobody corrected."""
+    """Return how labels were matched with classes; print those that do not count."""
     names, corrections = labels.match_run(folder), labels.corrections(folder)
     left_out = labels.describe_not_counted([name for name in names if name.label not in corrections])
     if left_out:
@@ -342,7 +342,10 @@ def _report_names(console: Console, folder: Path) -> Sequence[LabelMatch]:
 
 
 def _report_classes(console: Console, evaluation: EvaluationSummary, number: str) -> None:
-    """Print the lowest classes, and a detector's errors by kind; `number`: what the score of a class is called."""
+    """Print the lowest classes, and a detector's errors by kind.
+
+    `number`: what the score of a class is called.
+    """
     classes = evaluation.list_classes()
     interval = "pictures" if evaluation.stopped else f"{number}, 95 %"
     console.table(("class", number, interval), classes[:LISTED], right=(number, interval))

@@ -160,14 +160,17 @@ def translate(args: Sequence[str], options: Mapping[str, Sequence[str]]) -> list
 
 
 def _check_one_model(words: Sequence[str], flags: Sequence[str], names: Sequence[str]) -> None:
-    """Raise Problem where a guide's word names a model beside another one; `names`: those of our flag."""
+    """Raise Problem where a guide's word names a second model.
+
+    `names`: those of our own flag.
+    """
     guided = [word for word in words if _look_up("taken", word.partition("=")[0]) == "--model"]
     if guided and sum(flag in names for flag in flags) > 1:
         raise Problem(f"{guided[0]} names a second model: give one, with -m.")
 
 
 def _find_guide(words: Sequence[str]) -> str:
-    """Return the guide that `--like` names, empty without one; `--like=NAME` comes before `--like NAME`."""
+    """Return the guide that `--like` names; empty without one."""
     names = [value for flag, value in pairwise(words) if flag == "--like"]
     names += [word.removeprefix("--like=") for word in words if word.startswith("--like=")]
     return names[-1] if names else ""

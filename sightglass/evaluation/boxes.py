@@ -348,7 +348,10 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
 
 
 def _name_error(index: int, of_class: Floats, of_others: Floats) -> BoxMatch:
-    """Return what is wrong with a box, by its overlaps with the labels of its class and with those of others."""
+    """Return what is wrong with a box, by its overlaps with labels.
+
+    `of_class`: with those of its class; `of_others`: with the others.
+    """
     nearest, other = int(of_class.argmax()), int(of_others.argmax())
     best, best_other = of_class[nearest], of_others[other]
     if BACKGROUND <= best < FOREGROUND:

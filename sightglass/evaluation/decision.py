@@ -452,7 +452,7 @@ def decide(
 
 
 def _check_names(rows: Sequence[ModelScore], candidate: str, against: str) -> None:
-    """Raise Problem for models that no decision can be between, by their number and names."""
+    """Raise Problem for a wrong number of models, and for wrong names."""
     names = list(dict.fromkeys(row.model for row in rows))
     if len(names) < len(rows):
         raise Problem("Two of these have the same name: a decision tells models apart by their names.")
@@ -466,7 +466,7 @@ def _check_names(rows: Sequence[ModelScore], candidate: str, against: str) -> No
 
 
 def _check_comparable(rows: Sequence[ModelScore]) -> None:
-    """Raise Problem for models of several kinds, of other labels, or without labels that count."""
+    """Raise Problem for models of several kinds, and for other labels or none."""
     if len({row.evaluation.task for row in rows}) > 1:
         raise Problem("Detectors and classifiers cannot be compared with each other: choose models of one kind.")
     first = rows[0].evaluation.pictures
