@@ -19,7 +19,7 @@ ROLLED = "Its forward rolls the picture around its edges, which maps of its laye
 
 
 class AnswerGraph:
-    """The graph of autograd that an answer (n,) is computed by, and what layers returned in it."""
+    """The graph of autograd of an answer (n,), with layers' outputs in it."""
 
     def __init__(self, row: Tensor, outputs: Mapping[str, Tensor], size: Sequence[int]) -> None:
         """Take the answer, the outputs of layers by path, and the input's shape."""
@@ -41,7 +41,9 @@ class AnswerGraph:
         return any(_rolls(node) and sorted(node._input_metadata[0].shape) == self._size for node in self._nodes)
 
     def telling(self, layers: Sequence[Layer]) -> list[Layer]:
-        """Return the layers whose cells get a gradient, and another one for the second class."""
+        """Return the layers whose cells get a gradient, another one for each class."""
+        if not layers:
+            return []
         first, *second = [self._products(layers, number) for number in self._best]
         if not second:
             return [layer for layer, product in zip(layers, first, strict=True) if product.norm() > 0]
@@ -49,7 +51,10 @@ class AnswerGraph:
         return [layer for layer, pair in zip(layers, pairs, strict=True) if _differ(*pair)]
 
     def _products(self, layers: Sequence[Layer], number: Tensor) -> list[Tensor]:
-        """Return each layer's output times the gradient of a number at it, (h * w,), summed over channels."""
+        """Return each layer's output times its gradient, (h * w,), summed over channels.
+
+        `number`: what the gradient is of.
+        """
         outputs = [self._outputs[layer.path] for layer in layers]
         slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
         products: list[Tensor] = []
@@ -60,7 +65,7 @@ class AnswerGraph:
 
 
 def choose_default(measured: Survey, adapter: Adapter, graph: AnswerGraph) -> Survey:
-    """Return the survey with the default layer as measured, and a note on layers beside it.
+    """Return the survey with its default layer, and a note on layers beside it.
 
     It is the adapter's usual one, or the last with several channels, whose cells get a gradient of the answer, and
     one that differs between the two best classes.
@@ -83,7 +88,7 @@ def choose_default(measured: Survey, adapter: Adapter, graph: AnswerGraph) -> Su
 
 
 def _usual(layers: Sequence[Layer], adapter: Adapter, graph: AnswerGraph) -> list[Layer]:
-    """Return the adapter's usual default layers; none where one of them tells nothing of the answer."""
+    """Return the adapter's usual default layers; none where one tells nothing."""
     if not layers:
         return []
     names = adapter.default_layers(layers)
@@ -94,7 +99,7 @@ def _usual(layers: Sequence[Layer], adapter: Adapter, graph: AnswerGraph) -> lis
 
 
 def _beside(default: Layer, layers: Sequence[Layer], graph: AnswerGraph) -> list[Layer]:
-    """Return the last layers of other branches that the answer is read from, without passing the default one."""
+    """Return the last layers of branches that reach the answer beside the default layer."""
     last = graph.node(default)
     seen = ancestors(last)
     beside: list[Layer] = []
@@ -110,14 +115,14 @@ def _beside(default: Layer, layers: Sequence[Layer], graph: AnswerGraph) -> list
 
 
 def _differ(first: Tensor, second: Tensor) -> bool:
-    """Return whether two maps (n,) are not the same but for a factor, and not both 0."""
+    """Return whether two maps (n,) differ by more than a factor."""
     lengths = float(first.norm()), float(second.norm())
     # The second of two classes may be a constant.
     return max(lengths) > 0 and float(first @ second) <= (1 - SAME) * math.prod(lengths)
 
 
 def _rolls(node: Any) -> bool:
-    """Return whether a node of autograd's graph moves its input around the edges of rows or columns."""
+    """Return whether a node moves its input around the edges of rows or columns."""
     if node.name() == "RollBackward0":
         return bool(node._saved_dims != (1,))
     if node.name() != "CatBackward0" or node._saved_dim == 1:

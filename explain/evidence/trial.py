@@ -193,7 +193,7 @@ class _Trial:
         return choose_default(measured, self.adapter, AnswerGraph(row, recorded.last, self.tensor.shape))
 
     def _locate_most(self, few: _Marked, plain: Values) -> dict[str, tuple[Layout, ...]]:
-        """Place the outputs that a few marks show, and return the layouts of the others by path."""
+        """Place outputs that a few marks show; return the others' layouts by path."""
         missing: dict[str, tuple[Layout, ...]] = {}
         for path, layouts in self.layouts.items():
             if not self._trace(path, plain) or self._locate(path, few):
@@ -205,7 +205,7 @@ class _Trial:
     def _find_crops(
         self, missing: Collection[str], first: Mapping[str, Sequence[Layout]], recorded: _RecordedPass
     ) -> bool:
-        """Return whether layers read a part of the input only, which is found by some that may."""
+        """Find the parts of the input that layers read; return whether there are any."""
         hints = [layer.path for layer in self.survey.short if layer.path in missing or layer.path in self.hints]
         # A layer before a crop reads more than one after it.
         for path in dict.fromkeys((*hints[:1], *hints[-1:])):
@@ -213,7 +213,7 @@ class _Trial:
         return bool(self.cropped)
 
     def _locate_rest(self, missing: Mapping[str, Sequence[Layout]], few: _Marked) -> None:
-        """Place outputs that a few marks do not show by many, in any of their layouts."""
+        """Place by many marks, in any layout, outputs that few do not show."""
         if missing:
             many = self._run(range(len(PLACES)), missing, within=self._smallest_crop())
             # A later layer may show the order of an earlier one's tokens.
@@ -225,7 +225,7 @@ class _Trial:
                 self._locate(path, few)
 
     def _summary(self, *, varies: bool) -> Survey:
-        """Return the survey with the layers that have a place, and what there is to say of them."""
+        """Return the survey with the layers that have a place, and their notes."""
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
@@ -459,7 +459,7 @@ class _Trial:
                 yield replace(likely, shape=(channels, *grid), extras=extras)
 
     def _locate(self, path: str, marked: _Marked, *, search: bool = False) -> bool:
-        """Place an output where its changes show it, and return whether it has a place.
+        """Place an output where its changes show it; return whether it has a place.
 
         `search`: also where its changes do not contradict its shape, as no more marks will be tried.
         """
@@ -473,8 +473,9 @@ class _Trial:
         return self._keep(path, placement, likeliest.marks)
 
     def _fits(self, path: str, changes: Mapping[Layout, Array], at: Array, *, search: bool) -> Iterator[_Fit]:
-        """Yield the layers that an output may be by marks at (M, 2), with how well these fit.
+        """Yield the layers that an output may be, with how well marks fit.
 
+        `at`: the marks' centres (M, 2).
         `changes`: of each place, (M, h, w) or (M, N), by layout.
         """
         usual = self.layouts[path][0]
@@ -602,7 +603,7 @@ def _coarser(values: Tensor) -> Tensor:
 
 
 def _grid_of(change: Array, layer: Layer) -> Array:
-    """Return the changes (M, N) of tokens as those of the layer's cells, (M, h, w)."""
+    """Return changes (M, N) of tokens as changes (M, h, w) of cells."""
     return change[:, cells_of(change.shape[1], layer.extras)].reshape(-1, *layer.shape[1:])
 
 
