@@ -288,32 +288,52 @@ class Options:
         return cls(**read_values(options))
 
     def __post_init__(self) -> None:
-        kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
-        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
-        for name, known in choices.items():
-            if not isinstance(value := getattr(self, name), str) or value not in known:
-                raise ModelProblem(f"{name} is {value!r}: use one of {', '.join(known)}.")
-        named: dict[str, Any] = {"method": str, "against": str | Integral, "joint": str}
-        for name, kind in named.items():
-            if not isinstance(value := getattr(self, name), kind | None):
-                raise ModelProblem(f"{name} is {value!r}: give a name, or leave it out.")
+        self._check_choices()
+        self._check_names()
         if self.against is not None and parse_other_place(self.against) is None:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:
-            if self.per == "picture" or self.part not in ("class", "signed", "lowers"):
-                setting = "per=picture" if self.per == "picture" else f"part={self.part}"
-                raise ModelProblem(f"joint is one number of one detection: leave {setting} out.")
-            object.__setattr__(self, "per", "detection")
-            object.__setattr__(self, "part", "lowers" if self.part == "lowers" else "signed")
-        for name in ("prompt", "answer"):
-            if not isinstance(text := getattr(self, name), str) or len(text) > MAX_TEXT:
-                raise ModelProblem(f"{name} is no text of at most {MAX_TEXT} characters: give a shorter sentence.")
+            self._explain_jointly()
+        self._check_texts()
         if self.per == "pixel" and len(self.at) > 2:
-            raise ModelProblem(
-                f"at is {'a rectangle' if len(self.at) == 4 else 'an area'}: one pixel is at a point (x, y)."
-            )
+            shape = "a rectangle" if len(self.at) == 4 else "an area"
+            raise ModelProblem(f"at is {shape}: one pixel is at a point (x, y).")
         for name, option in OFFERED.items():
             option.check(getattr(self, name), name)
+
+    def _check_choices(self) -> None:
+        """Raise ModelProblem for an option that is none of its words."""
+        kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
+        choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ModelProblem(f"{name} is {value!r}: use one of {', '.join(known)}.")
+
+    def _check_names(self) -> None:
+        """Raise ModelProblem for an option that is no name."""
+        kinds: dict[str, Any] = {"method": str, "against": str | Integral, "joint": str}
+        for name, kind in kinds.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind | None):
+                raise ModelProblem(f"{name} is {value!r}: give a name, or leave it out.")
+
+    def _check_texts(self) -> None:
+        """Raise ModelProblem for an option that is no short text."""
+        for name in ("prompt", "answer"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or len(text) > MAX_TEXT:
+                raise ModelProblem(f"{name} is no text of at most {MAX_TEXT} characters: give a shorter sentence.")
+
+    def _explain_jointly(self) -> None:
+        """Set what `joint` implies; raise ModelProblem where another option contradicts it."""
+        if self.per == "picture":
+            raise ModelProblem("joint is one number of one detection: leave per=picture out.")
+        if self.part not in ("class", "signed", "lowers"):
+            raise ModelProblem(f"joint is one number of one detection: leave part={self.part} out.")
+        object.__setattr__(self, "per", "detection")
+        if self.part == "class":
+            object.__setattr__(self, "part", "signed")
 
 
 QUESTION = Option(

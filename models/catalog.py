@@ -250,38 +250,61 @@ def _load_packaged() -> Mapping[str, ModelSpec]:
 
 
 def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSpec], dict[str, str]]:
-    """Return the models of one file, and its `faults`; a table without a loader changes a known model."""
+    """Return the models of one file, and its `faults`.
+
+    A table without a loader changes a known model.
+    """
+    try:
+        tables = _parse(path)
+    except ModelProblem as error:
+        return {}, {"": str(error)}
     models: dict[str, ModelSpec] = {}
     wrong: dict[str, str] = {}
-    try:
-        tables = read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8-sig")), "the file", path.name)
-    except OSError as error:
-        return models, {"": f"{path.name} cannot be read ({error.strerror or error}): check {path.parent} for it."}
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        return models, {"": f"{path.name} cannot be read ({error})."}
-    except RecursionError:
-        return models, {"": f"{path.name} cannot be read: it is nested too deeply; write the tables of models anew."}
-    except ModelProblem as error:
-        return models, {"": str(error)}
-    for number, table in enumerate(tables.get("family", ()), 1):
+    families = tables.get("family", ())
+    for number, table in enumerate(families, 1):
         name = str(table.get("name", number) if isinstance(table, dict) else number)
         try:
-            table = _inherit(table, tables["family"][: number - 1], path)
+            table = _inherit(table, families[: number - 1], path)
             family = {model.id: model for model in _family(table, path, f"[[family]] {name}")}
-            if twice := sorted(family.keys() & models.keys()):
+            twice = sorted(family.keys() & models.keys())
+            if twice:
                 raise ModelProblem(f"{path.name}: {twice[0]} is in two families: rename one of them.")
             models |= family
         except ModelProblem as error:
-            rows = table.get("models") if isinstance(table, dict) else None
-            rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-            ids = [row["id"] for row in rows if isinstance(row.get("id"), str)]
-            wrong |= dict.fromkeys(ids, str(error)) or {"": " ".join(filter(None, (wrong.get(""), str(error))))}
+            ids = _ids_in(table)
+            wrong |= dict.fromkeys(ids, str(error))
+            if not ids:
+                wrong[""] = " ".join(filter(None, (wrong.get(""), str(error))))
     for model_id, table in tables.get("model", {}).items():
         try:
             models[model_id] = of_table(model_id, table, path, models.get(model_id) or known.get(model_id))
         except ModelProblem as error:
             wrong[model_id] = str(error)
     return models, wrong
+
+
+def _parse(path: Path) -> Toml:
+    """Return the tables of a file; raise ModelProblem."""
+    try:
+        return read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8-sig")), "the file", path.name)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelProblem(f"{path.name} cannot be read ({reason}): check {path.parent} for it.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelProblem(f"{path.name} cannot be read ({error}).") from error
+    except RecursionError as error:
+        raise ModelProblem(
+            f"{path.name} cannot be read: it is nested too deeply; write the tables of models anew."
+        ) from error
+
+
+def _ids_in(table: Any) -> list[str]:
+    """Return the ids of models in a family's table, which may be anything."""
+    rows = table.get("models") if isinstance(table, dict) else None
+    if not isinstance(rows, list):
+        return []
+    ids = [row.get("id") for row in rows if isinstance(row, dict)]
+    return [model_id for model_id in ids if isinstance(model_id, str)]
 
 
 def of_table(model_id: str, table: Toml, path: Path, before: ModelSpec | None = None) -> ModelSpec:

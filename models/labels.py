@@ -290,33 +290,67 @@ def for_classes(
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
     names = stated_names(spec, count) or tuple(in_file)
-    measures = spec.measures
-    noun = "numbers" if measures else "classes"
-    if names:
-        names = binary_names(names) if binary else names
-        if len(names) != count:
-            source = spec.weights.labels
-            key = "outputs" if spec.weights.outputs else "labels"
-            where = Path(source).name if isinstance(source, str) else spec.where_stated(key)
-            raise ModelProblem(
-                f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
-            )
-        return names, ()
-    say = f"say {spec.where_stated('labels')}{'' if spec.in_memory else ' in its table'}"
+    if not names:
+        return _assume(spec, count, tuple(otherwise), binary=binary)
+    if binary:
+        names = binary_names(names)
+    if len(names) != count:
+        noun = _noun(spec)
+        where = _source_of_names(spec)
+        raise ModelProblem(
+            f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
+        )
+    return names, ()
+
+
+def _noun(spec: ModelSpec) -> str:
+    """Return what a model answers with."""
+    return "numbers" if spec.measures else "classes"
+
+
+def _source_of_names(spec: ModelSpec) -> str:
+    """Return the file of a model's class names, or the key that states them."""
+    source = spec.weights.labels
+    if isinstance(source, str):
+        return Path(source).name
+    return spec.where_stated("outputs" if spec.weights.outputs else "labels")
+
+
+def _assume(
+    spec: ModelSpec, count: int, usual: tuple[str, ...], *, binary: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names for classes that nothing names, and a note.
+
+    `usual`: what the architecture usually has.
+    """
+    say = f"say {spec.where_stated('labels')}"
+    if not spec.in_memory:
+        say += " in its table"
     file = find(spec) if spec.weights.path else None
     beside = "" if file is None else describe_beside(file, count)
-    if otherwise and len(otherwise) == count and not measures:
-        span = f"{otherwise[0]} to {otherwise[-1]}{'; ' * bool(beside)}{beside}"
+    if usual and len(usual) == count and not spec.measures:
+        span = "; ".join(filter(None, (f"{usual[0]} to {usual[-1]}", beside)))
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
-        return tuple(otherwise), (note,)
+        return usual, (note,)
     if spec.task == "classify":
         say += ", or state task regress or embed if these are no classes"
-    row = f"Its {count} {noun} have no names here" if count > 1 else "Its number has no name here"
-    row = "Its one number was taken for no or yes" if binary else row
-    note = f"{row}{f' ({beside})' if beside else ''}: {say}."
-    if measures:
-        return tuple(f"output {index}" for index in range(count)) if count > 1 else ("the number",), (note,)
-    return binary_names(()) if binary else tuple(f"class {index}" for index in range(count)), (note,)
+    fact = f"Its {count} {_noun(spec)} have no names here" if count > 1 else "Its number has no name here"
+    if binary:
+        fact = "Its one number was taken for no or yes"
+    if beside:
+        fact += f" ({beside})"
+    return _numbered(spec, count, binary=binary), (f"{fact}: {say}.",)
+
+
+def _numbered(spec: ModelSpec, count: int, *, binary: bool) -> tuple[str, ...]:
+    """Return the names of classes or numbers that have none."""
+    if spec.measures and count <= 1:
+        return ("the number",)
+    if spec.measures:
+        return tuple(f"output {index}" for index in range(count))
+    if binary:
+        return binary_names(())
+    return tuple(f"class {index}" for index in range(count))
 
 
 def complete(spec: ModelSpec, names: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:

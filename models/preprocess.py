@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,25 +96,24 @@ class Preprocessing:
         keys contradict each other.
         """
         values = stated.stated()
-        counts = {key: values[key] if key == "channels_in" else len(values[key]) for key in COUNTED if key in values}
-        if len({*counts.values()}) > 1:
-            sizes = ", ".join(f"{key} {'is' if key == 'channels_in' else 'has'} {size}" for key, size in counts.items())
-            raise ModelProblem(f"The preprocessing contradicts itself ({sizes}): give a number for each channel.")
-        count = next(iter(counts.values()), self.channels)
-        same = count == self.channels
+        count = _count_channels(values)
+        mean = self.mean
+        std = self.std
+        if count is not None and count != self.channels:
+            mean = (0.0,) * count
+            std = (1.0,) * count
         size = stated.sides or self.size
         if stated.sides and size[0] != size[1]:
             # Cut to its shape, most of a picture would be lost.
             values.setdefault("crop", "squash")
         plain: dict[str, Any] = {_NAMED.get(key, key): values[key] for key in _PLAIN if key in values}
-        return replace(
-            self,
-            size=size,
-            mean=stated.mean or (self.mean if same else (0.0,) * count),
-            std=stated.std or (self.std if same else (1.0,) * count),
-            **({"short_side": min(size)} if stated.sides else {}) | plain,
-            resized=stated.resized if stated.sides or stated.short_side else stated.resized or self.resized,
-        )
+        if stated.sides:
+            plain.setdefault("short_side", min(size))
+        resized = stated.resized
+        # How pictures were resized before belongs to the size before.
+        if not stated.sides and not stated.short_side:
+            resized = resized or self.resized
+        return replace(self, size=size, mean=stated.mean or mean, std=stated.std or std, resized=resized, **plain)
 
     @property
     def _covers_input(self) -> bool:
@@ -151,6 +150,21 @@ _PLAIN = ("short_side", "interpolation", "antialias", "crop", "bars", "divide_by
 """Keys of an operator's table whose values are those of a field."""
 _NAMED = {"channels": "channels_order", "range": "highest"}
 """Fields by the key of an operator's table, where that is another."""
+
+
+def _count_channels(values: Mapping[str, Any]) -> int | None:
+    """Return for how many channels a table has numbers; None: it has none.
+
+    Raises ModelProblem where keys differ.
+    """
+    counts: dict[str, int] = {}
+    for key in COUNTED:
+        if key in values:
+            counts[key] = values[key] if key == "channels_in" else len(values[key])
+    if len({*counts.values()}) > 1:
+        sizes = ", ".join(f"{key} {'is' if key == 'channels_in' else 'has'} {size}" for key, size in counts.items())
+        raise ModelProblem(f"The preprocessing contradicts itself ({sizes}): give a number for each channel.")
+    return next(iter(counts.values()), None)
 
 
 def prepare(pixels: NDArray[Any], preprocessing: Preprocessing, way: str) -> ModelInput:

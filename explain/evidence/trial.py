@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from sightglass.common.errors import describe_error
+from sightglass.explain.evidence.default_layer import AnswerGraph, ancestors, choose_default
 from sightglass.explain.evidence.determinism import saved_copies
-from sightglass.explain.evidence.layers import as_map, watch
+from sightglass.explain.evidence.layers import watch
 from sightglass.explain.evidence.margins import Margins, sources
 from sightglass.explain.evidence.marks import (
     EXACT,
@@ -54,12 +55,12 @@ from sightglass.models.picture_functions import PLACES
 LOGGER = logging.getLogger(__name__)
 SOME = (1, 3, 8, 12, 14)
 """Marks of `PLACES` that are tried first: no flip, turn or shift leaves them where they are."""
+PREFERENCE = 0.9
+"""Factor to the misfit of a cover that an earlier layer has, beside that of the whole."""
 CHANNELS, CELLS = 16, 32
 """Channels in which a change is looked for, and cells of a side to which it is averaged, about."""
 ASIDE, EVEN = 0.4, 14
 """Cells that an end of a grid of at most so many may lie beside the input's."""
-SAME = 1e-3
-"""Cosine distance below which two classes have the same map."""
 LAYOUTS: dict[Layout, tuple[Layout, ...]] = {
     "nchw": ("nchw", "nhwc", "ncwh"),
     "nhwc": ("nhwc", "nchw"),
@@ -99,12 +100,51 @@ class _RecordedPass(NamedTuple):
     outputs: Any
     plain: Values
     """Some channels of what modules returned."""
-    calls: dict[str, list[Tensor]]
-    """What watched layers returned, by path and call."""
     pixels: Tensor
     """The leaf that the graph begins with."""
     tensor: Tensor
     """The input that forward got."""
+    last: dict[str, Tensor]
+    """What layers of the short list returned when they ran last, by path."""
+    traced: TracedCalls
+    parallel: set[str]
+    """Paths of layers that run several times beside each other."""
+
+
+class _Marked(NamedTuple):
+    """What marks change."""
+
+    changes: dict[Key, Array]
+    """How much each place changes with each mark, (M, h, w) or (M, N)."""
+    at: Array
+    """The marks' centres (M, 2), in shares."""
+
+
+class _Fit(NamedTuple):
+    """A layer that an output may be, and how well marks fit its places."""
+
+    misfit: float
+    """How far marks are from its places; 1 is the limit, and infinite what they do not show."""
+    layer: Layer
+    marks: MarkedGrid | None
+    """None where too few marks change the output visibly."""
+
+    def rank(self) -> tuple[float, bool]:
+        """Return a key by which the likeliest comes first."""
+        return self.misfit, self.marks is None or not self.marks.shows_cover
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the grid has too few cells to show more by more marks."""
+        return self.marks is not None and self.misfit < math.inf and min(self.marks.sides) < FULL
+
+
+class _Placement(NamedTuple):
+    """Where an output lies, and what says so."""
+
+    kind: Literal["measured", "covered", "inferred", "refused", "unclear"]
+    """Marks fit; marks show another cover; its shape says it; marks contradict its shape; more marks are needed."""
+    layer: Layer
 
 
 class _Trial:
@@ -131,38 +171,66 @@ class _Trial:
     def measure(self) -> Survey:
         """Return the survey with its layers and its default layer as measured."""
         first = {path: layouts[:1] for path, layouts in self.layouts.items()}
-        paths = [layer.path for layer in self.survey.short]
-        outputs, plain, calls, pixels, tensor = self._record({*self.layouts, *paths}, first)
-        traced = TracedCalls(calls, tensor)
+        recorded = self._record(first)
+        traced = recorded.traced
         self.turned = traced.unstraight
-        parallel = _parallel_in(calls)
-        recorded = {path: calls[path][-1] for path in paths if path in calls}
-        del calls
-        few = self._run(SOME, first, plain)
-        lacking = [path for path in self.layouts if self._trace(path, plain) and not self._locate(path, *few)]
-        missing = {path: self.layouts[path] for path in lacking if not f"{path}.".startswith(self.adapter.encoder)}
-        hints = [path for path in paths if path in (*missing, *self.hints)]
-        # A layer before a crop reads more than one after it.
-        for path in dict.fromkeys((*hints[:1], *hints[-1:])):
-            self._find_crop(path, recorded[path], tensor, first, plain)
-        if self.cropped:
+        few = self._run(SOME, first, recorded.plain)
+        missing = self._locate_most(few, recorded.plain)
+        if self._find_crops(missing, first, recorded):
             missing = self.layouts
             self.tokens.clear()
-        many = self._run(range(len(PLACES)), missing, within=self._smallest_crop()) if missing else few
-        # A later layer may show the order of an earlier one's tokens.
-        for path in (*missing, *missing):
-            self._locate(path, *many, search=True)
-        # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
-        for path in self.layers.keys() - missing if len(self.covers) > 1 else ():
-            self._locate(path, *few)
-        self._settle(few, first, recorded, traced.covers())
-        self._place_by_graph(traced, parallel)
+        self._locate_rest(missing, few)
+        self._settle(few, first, recorded.last, traced.covers())
+        self._place_by_graph(traced, recorded.parallel)
         self.layers |= measure_views(self.adapter, self.tensor, [*self.every.values()])
+        measured = self._summary(varies=traced.varies)
+        if self.adapter.detects:
+            return measured
+        row = self.adapter.answer_row(recorded.outputs)[0]
+        if row.grad_fn is None or not len(row):
+            return measured
+        measured = replace(measured, reaches_pixels=self._reaches(recorded.pixels, row))
+        return choose_default(measured, self.adapter, AnswerGraph(row, recorded.last, self.tensor.shape))
+
+    def _locate_most(self, few: _Marked, plain: Values) -> dict[str, tuple[Layout, ...]]:
+        """Place outputs that a few marks show; return the others' layouts by path."""
+        missing: dict[str, tuple[Layout, ...]] = {}
+        for path, layouts in self.layouts.items():
+            if not self._trace(path, plain) or self._locate(path, few):
+                continue
+            if not f"{path}.".startswith(self.adapter.encoder):
+                missing[path] = layouts
+        return missing
+
+    def _find_crops(
+        self, missing: Collection[str], first: Mapping[str, Sequence[Layout]], recorded: _RecordedPass
+    ) -> bool:
+        """Find the parts of the input that layers read; return whether there are any."""
+        hints = [layer.path for layer in self.survey.short if layer.path in missing or layer.path in self.hints]
+        # A layer before a crop reads more than one after it.
+        for path in dict.fromkeys((*hints[:1], *hints[-1:])):
+            self._find_crop(path, recorded.last[path], recorded.tensor, first, recorded.plain)
+        return bool(self.cropped)
+
+    def _locate_rest(self, missing: Mapping[str, Sequence[Layout]], few: _Marked) -> None:
+        """Place by many marks, in any layout, outputs that few do not show."""
+        if missing:
+            many = self._run(range(len(PLACES)), missing, within=self._smallest_crop())
+            # A later layer may show the order of an earlier one's tokens.
+            for path in (*missing, *missing):
+                self._locate(path, many, search=True)
+        # What lies in a part of the input shows at fine layers, and holds for coarse ones, too.
+        if len(self.covers) > 1:
+            for path in self.layers.keys() - missing:
+                self._locate(path, few)
+
+    def _summary(self, *, varies: bool) -> Survey:
+        """Return the survey with the layers that have a place, and their notes."""
         outside = [path for path in self.every if not f"{path}.".startswith(self.adapter.encoder)]
         layers = {path: self.layers[path] for path in outside if path in self.layers}
         if not self.adapter.has_row and any(layer.cover != WHOLE for layer in layers.values()):
             self.notes[""] = "Layers of it cover a part of the picture: that its answer covers all of it was inferred."
-        measured = replace(
+        return replace(
             self.survey,
             by_path=layers,
             short=tuple(layers[layer.path] for layer in self.survey.short if layer.path in layers),
@@ -170,28 +238,25 @@ class _Trial:
             unplaced=tuple(path for path in outside if path not in layers),
             inferred=tuple(self.notes.keys() & layers.keys()),
             notes=self.notes,
-            varies=traced.varies,
+            varies=varies,
         )
-        row = None if self.adapter.detects else self.adapter.answer_row(outputs)[0]
-        if row is None or row.grad_fn is None or not len(row):
-            return measured
-        measured = replace(measured, reaches_pixels=self._reaches(pixels, row))
-        return self._choose_default(measured, recorded, row)
 
-    def _record(self, watched: Collection[str], layouts: Mapping[str, Sequence[Layout]]) -> _RecordedPass:
+    def _record(self, layouts: Mapping[str, Sequence[Layout]]) -> _RecordedPass:
         """Return a pass with its graph."""
+        short = [layer.path for layer in self.survey.short]
         calls: dict[str, list[Tensor]] = {}
 
         def note(path: str, output: Tensor) -> None:
             calls.setdefault(path, []).append(output)
 
         # What a pass writes into is put back before the gradients.
-        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, watched, note):
+        with torch.enable_grad(), saved_copies(), watch(self.adapter.module, {*self.layouts, *short}, note):
             pixels = self.tensor.clone().requires_grad_(not self.adapter.detects)
             # No leaf, which a forward could not write into.
             tensor = pixels * 1
             outputs, plain = self._pass(tensor, layouts)
-        return _RecordedPass(outputs, plain, calls, pixels, tensor)
+        last = {path: calls[path][-1] for path in short if path in calls}
+        return _RecordedPass(outputs, plain, pixels, tensor, last, TracedCalls(calls, tensor), _parallel_in(calls))
 
     def _reaches(self, pixels: Tensor, row: Tensor) -> bool:
         """Return whether the best classes of (n,) have a gradient at pixels.
@@ -211,7 +276,7 @@ class _Trial:
 
     def _settle(
         self,
-        few: tuple[dict[Key, Array], Array],
+        few: _Marked,
         layouts: Mapping[str, Sequence[Layout]],
         recorded: Mapping[str, Tensor],
         traced: Mapping[str, Cover],
@@ -348,7 +413,7 @@ class _Trial:
         layouts: Mapping[str, Sequence[Layout]],
         plain: Values | None = None,
         within: Cover = WHOLE,
-    ) -> tuple[dict[Key, Array], Array]:
+    ) -> _Marked:
         """Return how much each place changes with some marks, (M, ...), and the marks' centres (M, 2).
 
         `within`: the cover of the part of the input that is marked.
@@ -362,7 +427,7 @@ class _Trial:
             for key, change in self._changes(marked, layouts, plain).items():
                 rows.setdefault(key, []).append(change)
         changes = {key: np.stack(each) for key, each in rows.items() if len(each) == len(at)}
-        return changes, at
+        return _Marked(changes, at)
 
     @torch.enable_grad()
     def _changes(self, tensor: Tensor, layouts: Mapping[str, Sequence[Layout]], plain: Values) -> dict[Key, Array]:
@@ -393,59 +458,109 @@ class _Trial:
             for extras in orders if search else orders[:1]:
                 yield replace(likely, shape=(channels, *grid), extras=extras)
 
-    def _locate(self, path: str, changes: dict[Key, Array], at: Array, *, search: bool = False) -> bool:
-        """Place an output where its changes fit the marks; with `search` where they do not contradict it."""
-        fits: list[tuple[float, Layer, MarkedGrid]] = []
-        for change, layout in ((changes[key], key[1]) for key in changes if key[0] == path):
-            exact = change.ndim == 2 and change.shape[1] not in self.tokens
-            for likely in self._likely(path, layout, search=search):
-                grid = change
-                if change.ndim == 2:
-                    grid = change[:, cells_of(change.shape[1], likely.extras)].reshape(-1, *likely.shape[1:])
-                marked = MarkedGrid.of_visible(grid, at)
-                if marked is None:
+    def _locate(self, path: str, marked: _Marked, *, search: bool = False) -> bool:
+        """Place an output where its changes show it; return whether it has a place.
+
+        `search`: also where its changes do not contradict its shape, as no more marks will be tried.
+        """
+        changes = {layout: change for (each, layout), change in marked.changes.items() if each == path}
+        fits = self._fits(path, changes, marked.at, search=search)
+        cover = self.cropped.get(path, WHOLE)
+        by_shape = _Fit(math.inf, replace(self.survey.by_path[path], cover=cover), None)
+        likeliest = min(fits, key=_Fit.rank, default=by_shape)
+        never_changes = not any(change.any() for change in changes.values())
+        placement = self._judge(path, likeliest, never_changes=never_changes, search=search)
+        return self._keep(path, placement, likeliest.marks)
+
+    def _fits(self, path: str, changes: Mapping[Layout, Array], at: Array, *, search: bool) -> Iterator[_Fit]:
+        """Yield the layers that an output may be, with how well marks fit.
+
+        `at`: the marks' centres (M, 2).
+        `changes`: of each place, (M, h, w) or (M, N), by layout.
+        """
+        usual = self.layouts[path][0]
+        for layout, change in changes.items():
+            is_row = change.ndim == 2
+            is_uncounted = is_row and change.shape[1] not in self.tokens
+            for layer in self._likely(path, layout, search=search):
+                grid = _grid_of(change, layer) if is_row else change
+                marks = MarkedGrid.of_visible(grid, at)
+                if marks is None:
                     continue
-                for cover in self._covers(path, marked):
+                for cover in self._covers(path, marks):
+                    misfit = marks.misfit(cover, exact=is_uncounted)
                     # What an earlier layer covers is likelier than the whole that fits about as well.
-                    misfit = marked.misfit(cover, exact=exact) * (1 if cover == WHOLE else 0.9)
-                    if misfit <= 1 or layout == self.layouts[path][0] or (search and marked.shows_cover):
-                        fits.append((misfit, replace(likely, cover=cover), marked))
-        shape = self.shapes[path, self.layouts[path][0]]
-        unknown = len(shape) == 2 and shape[1] not in self.tokens
-        inferred = replace(self.survey.by_path[path], cover=self.cropped.get(path, WHOLE))
-        likeliest = min(fits, key=lambda fit: (fit[0], not fit[2].shows_cover), default=(math.inf, inferred, None))
-        misfit, placed, marks = likeliest
+                    if cover != WHOLE:
+                        misfit *= PREFERENCE
+                    if misfit <= 1 or layout == usual or (search and marks.shows_cover):
+                        yield _Fit(misfit, replace(layer, cover=cover), marks)
+
+    def _judge(self, path: str, fit: _Fit, *, never_changes: bool, search: bool) -> _Placement:
+        """Return where an output lies by the likeliest fit."""
+        layer = fit.layer
+        if fit.misfit <= 1:
+            return _Placement("measured", layer)
+        shape = self._shape(path)
+        is_uncounted = len(shape) == 2 and shape[1] not in self.tokens
+        is_attention = f"{path}.".startswith(self.attentions)
         # What attention returns for a token is at that token, wherever it looks.
-        clear = marks if not f"{path}.".startswith(self.attentions) else None
-        constant = not any(change.any() for key, change in changes.items() if key[0] == path)
-        coarse = marks is not None and (clear is None or (misfit < math.inf and min(marks.sides) < FULL))
-        # More marks would show no more.
-        if misfit > 1 and not search and (unknown or not (constant or coarse)):
+        telling = None if is_attention else fit.marks
+        if not search:
+            more_show_no_more = never_changes or fit.is_coarse or (is_attention and fit.marks is not None)
+            if is_uncounted or not more_show_no_more:
+                return _Placement("unclear", layer)
+        if telling is not None and len(shape) == 3 and telling.shows_cover:
+            return _Placement("covered", replace(layer, cover=telling.shown))
+        is_refused = self._contradicts(path, fit, telling, is_uncounted=is_uncounted)
+        return _Placement("refused" if is_refused else "inferred", layer)
+
+    def _contradicts(self, path: str, fit: _Fit, telling: MarkedGrid | None, *, is_uncounted: bool) -> bool:
+        """Return whether an output does not lie where its shape says.
+
+        `telling`: marks that would show it; `is_uncounted`: whether it has tokens, of which no grid is known.
+        """
+        if is_uncounted:
+            return fit.misfit > UNCOUNTED / EXACT
+        # A turned picture puts marks elsewhere.
+        if path in self.turned:
             return False
-        if misfit > 1 and clear is not None and len(shape) == 3 and clear.shows_cover:
-            self.covers.append(clear.shown)
-            placed = replace(placed, cover=clear.shown)
-        elif misfit > 1:
-            contradicted = clear is not None and clear.sharp and clear.relation(placed.cover) < UNRELATED
-            # Of another shape than the input, it may be patches by their pixels.
-            contradicted |= len(shape) == 3 and not proportional(shape[1], shape[2], self.tensor.shape[-2:])
-            # Cross-attention of as many queries is traced, too, but moves to other places.
-            contradicted |= bool(self.adapter.encoder) and misfit == math.inf
-            # A turned picture puts them elsewhere.
-            contradicted &= path not in self.turned
-            if misfit > UNCOUNTED / EXACT if unknown else contradicted:
-                self.refused.add(shape[1])
-                return False
-            if not self.adapter.encoder:
-                self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
-        else:
+        if telling is not None and telling.sharp and telling.relation(fit.layer.cover) < UNRELATED:
+            return True
+        # Of another shape than the input, it may be patches by their pixels.
+        _, *sides = self._shape(path)
+        if len(sides) == 2 and not proportional(sides[0], sides[1], self.tensor.shape[-2:]):
+            return True
+        # Cross-attention of as many queries is traced, too, but moves to other places.
+        return bool(self.adapter.encoder) and fit.misfit == math.inf
+
+    def _keep(self, path: str, placement: _Placement, marks: MarkedGrid | None) -> bool:
+        """Note where an output lies, and return whether it has a place."""
+        kind, layer = placement
+        shape = self._shape(path)
+        if kind == "unclear":
+            return False
+        if kind == "refused":
+            self.refused.add(shape[1])
+            return False
+        if kind == "measured":
             self.notes.pop(path, None)
-        if not self.layers and marks is not None and marks.aside > ASIDE / min(*marks.sides, EVEN):
+        elif kind == "covered":
+            self.covers.append(layer.cover)
+        elif not self.adapter.encoder:
+            self.notes[path] = f"Where {path} lies in the picture was inferred: marks in a picture do not show it."
+        is_first = not self.layers
+        self.layers[path] = layer
+        if marks is None:
+            return True
+        if is_first and marks.aside > ASIDE / min(*marks.sides, EVEN):
             self.hints.append(path)
-        self.layers[path] = placed
-        if marks is not None and len(shape) == 2:
-            self.tokens.setdefault(self.shapes[path, placed.layout][1], placed)
+        if len(shape) == 2:
+            self.tokens.setdefault(self.shapes[path, layer.layout][1], layer)
         return True
+
+    def _shape(self, path: str) -> tuple[int, ...]:
+        """Return the channels and places of an output in its usual layout."""
+        return self.shapes[path, self.layouts[path][0]]
 
     def _covers(self, path: str, marks: MarkedGrid) -> list[Cover]:
         """Return where a layer may lie: the part that it reads, or what the first layer of that part shows with it."""
@@ -464,64 +579,6 @@ class _Trial:
             return replace(attention, grid=None) if count in self.refused else attention
         return replace(attention, grid=known.shape[1:], extras=known.extras, cover=known.cover)
 
-    def _choose_default(self, measured: Survey, recorded: dict[str, Tensor], row: Tensor) -> Survey:
-        """Return the survey with the default layer as measured, and a note on layers beside it.
-
-        It is the adapter's usual one, or the last with several channels, whose cells get a gradient of the answer, and
-        one that differs between the two best classes.
-        """
-        read = _ancestors(row.grad_fn)
-        if any(map(self._rolls, read)):
-            self.notes[""] = "Its forward rolls the picture around its edges, which maps of its layers do not undo."
-        layers = [layer for layer in measured.short if layer.shape[0] > 1 and recorded[layer.path].grad_fn in read]
-
-        def find_differing(some: Sequence[Layer]) -> set[str]:
-            """Return the paths of layers whose cells get a gradient, and another one for the second class."""
-            outputs, maps = [recorded[layer.path] for layer in some], list[list[Tensor]]()
-            for number in row.topk(min(2, len(row))).values:
-                slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
-                products = [
-                    as_map(slope, layer) * as_map(output.detach(), layer)
-                    for slope, output, layer in zip(slopes, outputs, some, strict=True)
-                ]
-                maps.append([product.sum(1).flatten().double() for product in products])
-            paths: set[str] = set()
-            for layer, first, last in zip(some, maps[0], maps[-1], strict=True):
-                lengths = float(first.norm()), float(last.norm())
-                # The second of two classes may be a constant.
-                if max(lengths) > 0 and (len(row) == 1 or float(first @ last) <= (1 - SAME) * math.prod(lengths)):
-                    paths.add(layer.path)
-            return paths
-
-        names = self.adapter.default_layers(layers) if layers else ()
-        chosen = [layer for layer in layers if layer.path in names]
-        outside = [layer for layer in reversed(layers) if not layer.path.startswith(self.attentions)]
-        if not chosen or len(find_differing(chosen)) < len(chosen):
-            others = find_differing(outside) if outside else set()
-            chosen = [layer for layer in outside if layer.path in others][:1]
-        if not chosen:
-            return measured
-        default, beside, last = chosen[-1].path, list[str](), recorded[chosen[-1].path].grad_fn
-        earlier = _ancestors(last)
-        for layer in outside if self.adapter.has_row else ():
-            node = recorded[layer.path].grad_fn
-            if node not in earlier and last not in (before := _ancestors(node)) and find_differing([layer]):
-                beside.insert(0, layer.path)
-                earlier |= before
-        sentence = f"Its answer is also read from {', '.join(beside)}, beside {default}: layers can name these."
-        notes = {**measured.notes, default: sentence} if beside else measured.notes
-        return replace(measured, default=tuple(layer.path for layer in chosen), notes=notes)
-
-    def _rolls(self, node: Any) -> bool:
-        """Return whether a node of autograd's graph puts one end of the input beside the other."""
-        name, parts = node.name(), [parent for parent, _ in node.next_functions]
-        if name == "CatBackward0" and all(part and part.name() == "SliceBackward0" for part in parts):
-            starts = [part._saved_start % node._input_metadata[0].shape[part._saved_dim] for part in parts]
-            moved = node._saved_dim != 1 and starts != sorted(starts)
-        else:
-            moved = name == "RollBackward0" and node._saved_dims != (1,)
-        return moved and sorted(node._input_metadata[0].shape) == sorted(self.tensor.shape)
-
 
 def _parallel_in(calls: Mapping[str, Sequence[Tensor]]) -> set[str]:
     """Return the paths of layers that run several times beside each other.
@@ -536,13 +593,18 @@ def _are_parallel(outputs: Sequence[Tensor]) -> bool:
     if not 1 < len(outputs) <= MAX_VIEWS or len({output.shape for output in outputs}) > 1:
         return False
     nodes = {output.grad_fn for output in outputs}
-    return not any((nodes - {node}) & _ancestors(node) for node in nodes if node is not None)
+    return not any((nodes - {node}) & ancestors(node) for node in nodes if node is not None)
 
 
 def _coarser(values: Tensor) -> Tensor:
     """Return a map (C, h, w) averaged to about so many cells that cover all of it."""
     height, width = (math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:])
     return adaptive_avg_pool2d(values[None], (height, width))[0]
+
+
+def _grid_of(change: Array, layer: Layer) -> Array:
+    """Return changes (M, N) of tokens as changes (M, h, w) of cells."""
+    return change[:, cells_of(change.shape[1], layer.extras)].reshape(-1, *layer.shape[1:])
 
 
 def _attend_to_itself(_: str, weights: Tensor) -> Tensor:
@@ -557,13 +619,3 @@ def _change(cells: Tensor, _: str, values: Tensor, others: Tensor | None = None)
     down, across = ((place % 1 - 0.5).abs() <= 0.25 for place in places)
     changed = cells[places[0].long()][:, places[1].long()] & down[:, None] & across
     return torch.where(changed.to(values.device), values.flip(1) if others is None else others, values)
-
-
-def _ancestors(node: Any) -> set[Any]:
-    """Return a node of autograd's graph and all that it is computed from."""
-    ancestors, waiting = {node}, [node]
-    while waiting:
-        new = {parent for parent, _ in waiting.pop().next_functions if parent is not None} - ancestors
-        ancestors |= new
-        waiting += new
-    return ancestors

@@ -6,7 +6,7 @@ decoder error becomes one sentence.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -470,29 +470,18 @@ def _arrange(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[str, ...], int] | None:
-    """Return a TIFF's channels, or its grey or colour numbers that are no bytes; None for an ordinary picture."""
+    """Return a TIFF's channels, or its numbers that are no bytes.
+
+    None for an ordinary picture, grey or in colour.
+    """
     from tifffile import TiffFile
 
     # It would log errors reported here as sentences.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with TiffFile(BytesIO(data)) as file:
         page: Any = file.pages[0]
-        if int(page.photometric) not in (0, 1, 2, 3) or page.dtype is None:
-            return None
-        single, samples = not file.pages.is_multipage, page.samplesperpixel
-        see_through = any(int(extra) in (1, 2) for extra in page.extrasamples)
-        numbers = page.dtype.kind in "fi" or page.dtype.itemsize > 1
-        ordinary = (samples in (1, 3) and not numbers) or (samples in (2, 4) and see_through)
-        ordinary |= int(page.photometric) == PALETTE
-        if (single and ordinary) or (not single and samples != 1):
-            return None
-        # A document of many pages is no picture; tifffile writes an (H, W, C) array as H pages, which says its shape. A
-        # crafted file may claim millions of pages, which are not counted.
-        with suppress(IndexError):
-            if not page.is_shaped and file.pages[MAX_CHANNELS] is not None:
-                return None
-        source: Any = page if single else file.series[0]
-        if not single and (source.axes not in ("QYX", "CYX", "SYX") or min(source.shape[::2]) > MAX_CHANNELS):
+        source = _numbers_in(file)
+        if source is None:
             return None
         if source.nbytes > 4 * max_pixels:
             raise TooLarge(f"{name} has {source.nbytes:,} bytes of numbers; give at most {4 * max_pixels:,}.")
@@ -500,10 +489,48 @@ def _tiff(data: bytes, name: str, max_pixels: int) -> tuple[NDArray[Any], tuple[
         try:
             array = source.asarray()
         except Exception as reason:
-            if single and samples in (1, 3):
+            if not file.pages.is_multipage and page.samplesperpixel in (1, 3):
                 return None
             raise _damaged(name) from reason
         return _apply_tags(page, _arrange(array, name), name)
+
+
+def _numbers_in(file: Any) -> Any:
+    """Return the page or pages of a TIFF that hold numbers; None: a picture."""
+    page = file.pages[0]
+    if int(page.photometric) not in (0, 1, 2, 3) or page.dtype is None:
+        return None
+    if not file.pages.is_multipage:
+        return None if _is_ordinary(page) else page
+    if page.samplesperpixel != 1 or _is_document(file):
+        return None
+    series = file.series[0]
+    is_stack = series.axes in ("QYX", "CYX", "SYX") and min(series.shape[::2]) <= MAX_CHANNELS
+    return series if is_stack else None
+
+
+def _is_ordinary(page: Any) -> bool:
+    """Return whether a TIFF's page is a picture that any decoder reads."""
+    if int(page.photometric) == PALETTE:
+        return True
+    if page.samplesperpixel in (2, 4):
+        return any(int(extra) in (1, 2) for extra in page.extrasamples)
+    has_numbers = page.dtype.kind in "fi" or page.dtype.itemsize > 1
+    return page.samplesperpixel in (1, 3) and not has_numbers
+
+
+def _is_document(file: Any) -> bool:
+    """Return whether a TIFF has more pages than a picture has channels.
+
+    tifffile writes an (H, W, C) array as H pages, which says its shape. A crafted file may claim millions of pages,
+    which are not counted.
+    """
+    if file.pages[0].is_shaped:
+        return False
+    try:
+        return file.pages[MAX_CHANNELS] is not None
+    except IndexError:
+        return False
 
 
 def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
@@ -513,25 +540,46 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
     tags = {code: page.tags[code].value for code in codes if code in page.tags}
     photometric = int(page.photometric)
     highest = next((np.max(tags[tag]) for tag in HIGHEST if tag in tags), 0)
-    bits = int(highest).bit_length() if array.dtype.kind == "u" and highest > 255 else int(np.max(page.bitspersample))
+    bits = int(np.max(page.bitspersample))
+    if array.dtype.kind == "u" and highest > 255:
+        bits = int(highest).bit_length()
     if photometric == WHITE_IS_ZERO:
-        # Within the range of integers' bits, or that of the floats in the picture.
-        white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
-        array = ~array if array.dtype.kind == "i" else white - array
+        array = _invert(array, bits)
     notes: tuple[str, ...] = ()
-    if (orientation := tags.get(ExifTags.Base.Orientation)) in _MIRRORED:
+    orientation = tags.get(ExifTags.Base.Orientation)
+    if orientation in _MIRRORED:
         upright = array.transpose(1, 0, 2) if orientation > 4 else array
-        array, notes = np.flip(upright, _MIRRORED[orientation]), (TURNED,)
-    no_data: tuple[float, ...] = NO_DATA
-    with suppress(ValueError):
-        no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),) if GDAL_NO_DATA in tags else ()
-    array, more = _fill_no_data(array, name, no_data)
+        array = np.flip(upright, _MIRRORED[orientation])
+        notes = (TURNED,)
+    array, note = _fill_no_data(array, name, (*NO_DATA, *_stated_no_data(tags)))
+    notes += note
     if photometric != RGB or array.dtype != np.uint16 or array.shape[2] != 3:
-        return array, notes + more, 0
+        return array, notes, 0
     # Scanners state 16 bits and use fewer.
-    bits = bits if bits < 16 or highest else _bits_used(array.max())
+    if bits >= 16 and not highest:
+        bits = _bits_used(array.max())
     tones = _tones_of(array, bits, tags.get(ExifTags.Base.InterColorProfile))
-    return (array, notes + more, bits) if tones is None else (tones[0], notes + more + tones[1], 0)
+    if tones is None:
+        return array, notes, bits
+    rgb, note = tones
+    return rgb, notes + note, 0
+
+
+def _invert(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Return numbers inverted within their bits, and floats within their range."""
+    if array.dtype.kind == "i":
+        return ~array
+    white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
+    inverted: NDArray[Any] = white - array
+    return inverted
+
+
+def _stated_no_data(tags: Mapping[int, Any]) -> tuple[float, ...]:
+    """Return the number that stands for no data by GDAL's tag; empty without one."""
+    try:
+        return (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),)
+    except (KeyError, ValueError):
+        return ()
 
 
 def _tones_of(array: NDArray[np.uint16], bits: int, data: bytes | None) -> tuple[Pixels, tuple[str, ...]] | None:

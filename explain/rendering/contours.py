@@ -157,30 +157,61 @@ def line_coverage(
     `unit`: pixels of the picture per pixel of the screen. Lines around what lowers, in a signed map, are dashed.
     There is a frame where the model did not see the whole picture.
     """
-    both_ways, over = field.kind != "heat", style.mode == "overlay"
-    lined = style.mode in _LINES and not (over and (field.kind == "difference" or style.cells or not style.alpha))
-    framed = field.seen != (0, 0, shape[1], shape[0]) and style.alpha > 0
-    if not (lined or framed):
+    is_lined = _is_lined(field, style)
+    is_framed = field.seen != (0, 0, shape[1], shape[0]) and style.alpha > 0
+    if not (is_lined or is_framed):
         return None
     coverage = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    if framed:
+    if is_framed:
         _cover_frame(coverage, field.seen, unit)
-    if not lined:
-        return coverage
+    if is_lined:
+        _cover_levels(coverage, _traced_field(samples, field), field, style, unit)
+    return coverage
+
+
+def _is_lined(field: Field, style: Style) -> bool:
+    """Return whether lines are drawn at levels of a map."""
+    if style.mode == "overlay":
+        return field.kind != "difference" and not style.cells and bool(style.alpha)
+    return style.mode in _LINES
+
+
+def _traced_field(samples: Samples, field: Field) -> npt.NDArray[np.float32]:
+    """Return a map with about `_FINE` cells a side, in 0..1 or -1..1."""
     longest = max(samples.shape)
     scale = 1 if _FINE / 2 <= longest <= _FINE else _FINE / longest
     rows, columns = (max(1, math.floor(side * scale + 0.5)) for side in samples.shape)
     heat = drawn_over_extent(samples, field, (rows, columns))
-    traced = (heat / 32767.5 - 1 if both_ways else heat / 65535).astype(np.float32)
+    traced = heat / 65535 if field.kind == "heat" else heat / 32767.5 - 1
+    return traced.astype(np.float32)
+
+
+def _levels_of(style: Style) -> Sequence[tuple[float, float]]:
+    """Return the levels of lines, and their widths in the screen's pixels."""
+    lines = _LINES[style.mode]
+    if style.mode != "overlay" or style.threshold <= 0:
+        return lines
+    _, thick = lines[0]
+    return ((style.threshold, thick),)
+
+
+def _cover_levels(
+    coverage: Sequence[Pixels], traced: npt.NDArray[np.float32], field: Field, style: Style, unit: float
+) -> None:
+    """Draw the lines at a map's levels, of both signs if it has them."""
+    signs = (1,) if field.kind == "heat" else (1, -1)
+    rows, columns = traced.shape
     x0, y0, x1, y1 = field.extent
-    at_threshold = ((style.threshold, _LINES["overlay"][0][1]),) if over and style.threshold > 0 else None
-    for level, thick in at_threshold or _LINES[style.mode]:
-        for sign in (1, -1) if both_ways else (1,):
-            traced_side = drop_small(sign * traced, level) if over else sign * traced
-            lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in trace(traced_side, level)]
-            dash = DASH * unit if sign < 0 and field.kind == "signed" else 0.0
-            cover(coverage, lines, ((thick + _HALO_MORE) * unit / 2, thick * unit / 2), dash)
-    return coverage
+    for level, thick in _levels_of(style):
+        halves = ((thick + _HALO_MORE) * unit / 2, thick * unit / 2)
+        for sign in signs:
+            one_sided = sign * traced
+            if style.mode == "overlay":
+                one_sided = drop_small(one_sided, level)
+            in_cells = trace(one_sided, level)
+            lines = [line / (columns, rows) * (x1 - x0, y1 - y0) + (x0, y0) for line in in_cells]
+            is_dashed = sign < 0 and field.kind == "signed"
+            cover(coverage, lines, halves, DASH * unit if is_dashed else 0.0)
 
 
 def _cover_frame(coverage: Sequence[Pixels], seen: Box, unit: float) -> None:

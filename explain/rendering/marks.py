@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import cv2
 import numpy as np
@@ -56,6 +56,20 @@ def box_mark(xyxy: Sequence[float]) -> Mark:
     return Mark("polygon", ((x0, y0), (x1, y0), (x1, y1), (x0, y1)))
 
 
+class _Item(NamedTuple):
+    """A thing to draw."""
+
+    marks: tuple[Mark, ...]
+    label: str
+    color: Color | None
+    """Its own colour, where each thing has one."""
+    chosen: bool
+
+    def of_kind(self, kind: str) -> list[Mark]:
+        """Return its marks of one kind."""
+        return [mark for mark in self.marks if mark.kind == kind]
+
+
 def draw_marks(
     pixels: Pixels,
     items: Iterable[tuple[Sequence[Mark], str]],
@@ -73,32 +87,60 @@ def draw_marks(
     A label is above its box if it fits, and avoids other labels. An area has its name in each of its larger regions.
     """
     out = check_pixels(pixels).copy()
-    line, size = line_width(out.shape), letters or max(12, round(max(out.shape) / 42))
-    listed = [(number, tuple(marks), label) for number, (marks, label) in enumerate(items)]
+    line = line_width(out.shape)
+    size = letters or max(12, round(max(out.shape) / 42))
+    listed: list[_Item] = []
+    for number, (marks, label) in enumerate(items):
+        own = colors[number] if colors else None
+        listed.append(_Item(tuple(marks), label, own, number == chosen))
     names: list[tuple[tuple[int, int], str]] = []
-    for _, marks, label in listed:
-        for mark in marks:
-            if mark.mask is not None:
-                _draw_area(out, mark, line)
-                names += _find_places(mark.mask, label) if label else []
-        draw_lines(out, [mark for mark in marks if mark.kind == "polyline"], line, 2, color)
-        _draw_points(out, [mark for mark in marks if mark.kind == "point"], line, color)
-    boxes = [(number, [mark for mark in marks if mark.kind == "polygon"], label) for number, marks, label in listed]
-    boxes.sort(key=lambda item: item[0] == chosen)
-    for number, polygons, _ in boxes:
-        # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
-        thick = 3 * line if colors or color != WHITE else round(line * 1.8) if number == chosen else line
-        ink, halo = colors[number] if colors else color, 2 * max(1, round(line / 2))
-        draw_lines(out, polygons, thick, halo, ink)
-    occupied: list[Place] = []
+    for item in listed:
+        names += _draw_areas(out, item, line)
+        draw_lines(out, item.of_kind("polyline"), line, 2, color)
+        _draw_points(out, item.of_kind("point"), line, color)
+    chosen_last = sorted(listed, key=lambda item: item.chosen)
+    for item in chosen_last:
+        _draw_box(out, item, line, color)
     # The chosen label is placed first. Labels do not cover each other, so the order of drawing does not matter.
-    for number, polygons, label in reversed(boxes):
-        corners = np.array([point for mark in polygons for point in mark.points])
-        if label and len(corners):
-            box = (*corners.min(0).round().astype(int).tolist(), *corners.max(0).round().astype(int).tolist())
-            bar = colors[number] if colors else None
-            occupied.append(add_label(out, label, box, size, occupied, chosen=number == chosen, color=bar))
+    _label_boxes(out, reversed(chosen_last), size)
     return add_names(out, names) if names else out
+
+
+def _draw_areas(out: Pixels, item: _Item, line: int) -> list[tuple[tuple[int, int], str]]:
+    """Draw a thing's areas in place; return places (x, y) for its name."""
+    names: list[tuple[tuple[int, int], str]] = []
+    for mark in item.marks:
+        if mark.mask is None:
+            continue
+        _draw_area(out, mark, line)
+        if item.label:
+            names += _find_places(mark.mask, item.label)
+    return names
+
+
+def _draw_box(out: Pixels, item: _Item, line: int, color: Color) -> None:
+    """Draw a thing's polygons in place, in its own colour or this one."""
+    ink = color if item.color is None else item.color
+    thick = line
+    if item.color is not None or color != WHITE:
+        # Clips and JPEGs keep less of colours than of brightness: a thin line would be grey.
+        thick = 3 * line
+    elif item.chosen:
+        thick = round(line * 1.8)
+    draw_lines(out, item.of_kind("polygon"), thick, 2 * max(1, round(line / 2)), ink)
+
+
+def _label_boxes(out: Pixels, items: Iterable[_Item], size: int) -> None:
+    """Draw labels of letters of `size` pixels at the boxes of things, in place."""
+    occupied: list[Place] = []
+    for item in items:
+        corners = np.array([point for mark in item.of_kind("polygon") for point in mark.points])
+        if not item.label or not len(corners):
+            continue
+        left, top = corners.min(0).round().astype(int).tolist()
+        right, bottom = corners.max(0).round().astype(int).tolist()
+        box = (left, top, right, bottom)
+        occupied.append(add_label(out, item.label, box, size, occupied, chosen=item.chosen, color=item.color))
 
 
 def draw_lines(out: Pixels, marks: Sequence[Mark], line: int, halo: int, color: Color = WHITE) -> None:

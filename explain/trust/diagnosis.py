@@ -164,26 +164,48 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
         return explanation.task.wording.nothing(explanation)
     if len(labels) == 1:
         return f"There is only one map, for {labels[0]}."
-    if not (method := METHODS[explanation.heatmaps[0].method]).per_class:
+    method = METHODS[explanation.heatmaps[0].method]
+    if not method.per_class:
         return f"{method.name} gives the same map for every class: it shows {method.shows}, not why one class."
     asked = pair or range(len(labels))
     maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
     if len(maps) < 2:
         return f"Empty maps cannot be compared: {listing([labels[i] for i in asked if i not in maps])}."
-    every = combinations(maps, 2)
-    if pair is None and len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in every):
+    if pair is None and len(maps) > 2 and _share_place(explanation, maps):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
     first, second = maps[:2]
+    elsewhere = "other places" if pair is None else "different places"
     overlap = explanation.overlap(first, second)
-    where = "the same place" if overlap >= SAME_PLACE else "other places" if pair is None else "different places"
-    independent = any(checks is not None and checks.shows for checks in map(explanation.known_checks, (first, second)))
-    if pair is None:
-        best, runner_up = (explanation.task.wording.name_map(explanation, i).replace(", ", " ") for i in maps[:2])
-        verdict = f"{capital(best)}; {runner_up} {'marks' if independent else 'rests on'}"
-    else:
-        both = f"{labels[first]} and {labels[second]}"
-        verdict = f"The maps of {both} mark" if independent else f"The evidence for {both} lies in"
+    where = "the same place" if overlap >= SAME_PLACE else elsewhere
+    verdict = _begin_of_best(explanation, first, second) if pair is None else _begin_of_pair(explanation, first, second)
     return f"{verdict} {where} ({percent(overlap)} overlap)."
+
+
+def _share_place(explanation: Result, maps: Sequence[int]) -> bool:
+    """Return whether any two of these maps highlight the same place."""
+    return all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2))
+
+
+def _is_checked(explanation: Result, first: int, second: int) -> bool:
+    """Return whether one of two maps is known to show something else than evidence."""
+    known = map(explanation.known_checks, (first, second))
+    return any(checks is not None and checks.shows for checks in known)
+
+
+def _begin_of_best(explanation: Result, first: int, second: int) -> str:
+    """Return the beginning of the sentence on the maps of the two best answers."""
+    wording = explanation.task.wording
+    best, runner_up = (wording.name_map(explanation, i).replace(", ", " ") for i in (first, second))
+    verb = "marks" if _is_checked(explanation, first, second) else "rests on"
+    return f"{capital(best)}; {runner_up} {verb}"
+
+
+def _begin_of_pair(explanation: Result, first: int, second: int) -> str:
+    """Return the beginning of the sentence on two maps that were asked for."""
+    both = " and ".join(explanation.heatmaps[i].target.label for i in (first, second))
+    if _is_checked(explanation, first, second):
+        return f"The maps of {both} mark"
+    return f"The evidence for {both} lies in"
 
 
 def count_likely(explanation: Result) -> int:

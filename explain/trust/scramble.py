@@ -41,6 +41,8 @@ from sightglass.models.geometry import ModelInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from sightglass.explain.maps.heatmap import Heatmap
     from sightglass.explain.result import Result
 
@@ -251,42 +253,90 @@ def is_clear(draws: Sequence[float], threshold: float) -> bool:
     return not low <= threshold < high
 
 
+class _Comparison:
+    """How maps of random weights are compared with the true one.
+
+    Outlines are compared where the map's reaches into its box, else whole maps.
+    """
+
+    def __init__(self, heatmap: Heatmap, sha256: str, inside: Values | None) -> None:
+        """Take a map, its picture's sha256, and each cell's share in its box."""
+        self._true = heatmap.coarse
+        self._outlined: NDArray[np.bool_] | None = None
+        self.chance = chance_level(heatmap, sha256)
+        """The similarity that unrelated whole maps stay below."""
+        self.threshold = self.chance
+        """The same of what is compared."""
+        box = None if inside is None else inside > 0.5
+        if box is not None and (outline(self._true) & box).any():
+            self._outlined = box
+            self.threshold = outline_chance(heatmap, box, sha256)
+
+    @property
+    def is_of_outlines(self) -> bool:
+        """Whether outlines in the box are compared."""
+        return self._outlined is not None
+
+    def similarity(self, values: Values) -> float:
+        """Return the similarity of a map to the true one."""
+        if self._outlined is None:
+            return rank_correlation(self._true, values)
+        return iou(outline(self._true) & self._outlined, outline(values) & self._outlined)
+
+
 def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
-    true, sha256, boxes = heatmap.coarse, explanation.image.sha256, explanation.own(index)
-    box = np.zeros(heatmap.content.shape, np.float32) if boxes else None
-    for prediction in boxes:
-        assert prediction.box is not None and box is not None
-        box[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
-    inside = None if box is None else np.asarray(cv2.resize(box, true.shape[::-1], interpolation=cv2.INTER_AREA))
-    # Outlines are compared where the map's reaches into its box, else whole maps.
-    outlined = inside > 0.5 if inside is not None and (outline(true) & (inside > 0.5)).any() else None
-    chance = chance_level(heatmap, sha256)
-    threshold = chance if outlined is None else outline_chance(heatmap, outlined, sha256)
-    draws: list[tuple[Values, float]] = []
+    """Compare a map with those of random weights, until their similarity is clear."""
+    box = _mask_boxes(explanation, heatmap, index)
+    inside: Values | None = None
+    if box is not None:
+        inside = np.asarray(cv2.resize(box, heatmap.coarse.shape[::-1], interpolation=cv2.INTER_AREA))
+    comparison = _Comparison(heatmap, explanation.image.sha256, inside)
+    filled: list[Values] = []
+    similarities: list[float] = []
+    # An empty map is neither like the true one nor unlike it.
+    empty: list[Values] = []
     for values in _redraw_maps(explanation, heatmap, progress):
-        if outlined is None:
-            draws.append((values, rank_correlation(true, values)))
+        if values.any():
+            filled.append(values)
+            similarities.append(comparison.similarity(values))
         else:
-            draws.append((values, iou(outline(true) & outlined, outline(values) & outlined)))
-        # An empty map is neither like the true one nor unlike it.
-        filled = [draw for draw in draws if draw[0].any()]
-        similarities = tuple(similarity for _, similarity in filled)
+            empty.append(values)
         # After three empty maps further draws are empty too.
-        if len(draws) >= DRAWS[0] and (not filled or is_clear(similarities, threshold)):
+        decided = not filled or is_clear(similarities, comparison.threshold)
+        if decided and len(filled) + len(empty) >= DRAWS[0]:
             break
-    maps = [values for values, _ in filled or draws]
-    middle = maps[similarities.index(statistics.median_low(similarities))] if filled else maps[0]
-    known = _correlate_references(explanation, heatmap, box, maps)
+    known = _correlate_references(explanation, heatmap, box, filled or empty)
     in_box = known.pop("box", 0.0)
+    middle = _median_map(filled, similarities) if filled else empty[0]
+    share: float | None = None
+    if filled and inside is not None:
+        share = float((middle * inside).sum() / middle.sum())
     return Scramble(
         middle,
-        similarities,
-        threshold,
+        tuple(similarities),
+        comparison.threshold,
         known,
-        len(draws) - len(filled),
-        keeps_box=None if outlined is None else in_box > chance,
-        inside=float((middle * inside).sum() / middle.sum()) if inside is not None and filled else None,
+        len(empty),
+        keeps_box=in_box > comparison.chance if comparison.is_of_outlines else None,
+        inside=share,
     )
+
+
+def _median_map(maps: Sequence[Values], similarities: Sequence[float]) -> Values:
+    """Return the map of the median similarity."""
+    return maps[similarities.index(statistics.median_low(similarities))]
+
+
+def _mask_boxes(explanation: Result, heatmap: Heatmap, index: int) -> Values | None:
+    """Return 1 in the boxes of predictions, over the map's content; None: no box."""
+    predictions = explanation.own(index)
+    if not predictions:
+        return None
+    mask = np.zeros(heatmap.content.shape, np.float32)
+    for prediction in predictions:
+        assert prediction.box is not None
+        mask[box_on_content(explanation.evidence.geometry, prediction.box)] = 1
+    return mask
 
 
 def _drawer(evidence: Evidence) -> Callable[[int], LoadedModel]:

@@ -116,6 +116,25 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
     return ""
 
 
+def _layer_of(group: Tensors) -> nn.Module:
+    """Build the linear layer or the norm of these tensors, by their names."""
+    weight = group["weight"]
+    if weight.ndim == 2:
+        return nn.Linear(weight.shape[-1], len(weight), bias="bias" in group)
+    norm = nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm
+    return norm(len(weight))
+
+
+def _sequence_at(root: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path, with sequences where there is none yet."""
+    inner = root
+    for part in path.split(".") if path else ():
+        if part not in inner._modules:
+            inner.add_module(part, nn.Sequential())
+        inner = inner.get_submodule(part)
+    return inner
+
+
 def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
     """Build linear layers and norms from their tensors, with ReLUs between; return None for others, and how many."""
     groups: dict[str, dict[str, Tensor]] = {}
@@ -126,23 +145,21 @@ def _build_head(tensors: Tensors) -> tuple[nn.Module | None, int]:
         if re.search(r"[^.\w]", path) or "weight" not in group or group["weight"].ndim > 2:
             return None, 0
     linear = sum(group["weight"].ndim == 2 for group in groups.values())
-    root, built, before = nn.Sequential(), 0, ""
+    root = nn.Sequential()
+    built = 0
+    before = ""
     for (path, group), following in zip(groups.items(), [*[*groups][1:], ""], strict=True):
-        weight, is_linear = group["weight"], group["weight"].ndim == 2
-        norm = nn.BatchNorm1d if "running_mean" in group else nn.LayerNorm
-        layer = nn.Linear(weight.shape[-1], len(weight), bias="bias" in group) if is_linear else norm(len(weight))
+        layer = _layer_of(group)
         if not path:
             return layer, linear
+        is_linear = isinstance(layer, nn.Linear)
         built += is_linear
         parent, _, name = path.rpartition(".")
-        inner: nn.Module = root
-        for part in parent.split(".") if parent else ():
-            if part not in inner._modules:
-                inner.add_module(part, nn.Sequential())
-            inner = inner.get_submodule(part)
+        inner = _sequence_at(root, parent)
         inner.add_module(name, layer)
-        normed = is_linear and following and "running_mean" in groups[following] and _next_path(path) == following
-        if 0 < built < linear and not normed and (is_linear or _next_path(before) == path):
+        is_normed = following and _next_path(path) == following and "running_mean" in groups[following]
+        is_inside = 0 < built < linear
+        if is_inside and not (is_linear and is_normed) and (is_linear or _next_path(before) == path):
             inner.add_module(f"{name}_relu", nn.ReLU())
         before = path
     return root, linear
@@ -171,25 +188,32 @@ def load_into(path: Path, tensors: Tensors, module: nn.Module, arch: str) -> tup
 
 def misfit(tensors: Tensors, state: Tensors) -> str:
     """Describe the most telling misfit; empty where all tensors fit."""
-    shapes = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
-    missing = [key for key in state if key not in tensors and not key.endswith(_COUNTER)]
+    expected = [key for key in state if not key.endswith(_COUNTER)]
+    missing = [key for key in expected if key not in tensors]
+    if len(missing) == len(expected):
+        own = next(iter(tensors))
+        return f"none of its tensors has a name that the model knows (it has {own}, and not {missing[0]})"
     parts = {key.partition(".")[0] for key in state}
-    left = [
-        key for key in tensors if key not in state and key.partition(".")[0] in parts and not key.endswith(_COUNTER)
-    ]
-    if len(missing) == len([key for key in state if not key.endswith(_COUNTER)]):
-        return (
-            f"none of its tensors has a name that the model knows (it has {next(iter(tensors))}, and not {missing[0]})"
-        )
-    if missing or left:
-        differences = [f"it lacks {_summarise(missing)}"] if missing else []
-        differences += [f"it has {_summarise(left)}, which the model has not"] if left else []
+    unknown = [key for key in tensors if key not in state and not key.endswith(_COUNTER)]
+    left = [key for key in unknown if key.partition(".")[0] in parts]
+    differences: list[str] = []
+    if missing:
+        differences.append(f"it lacks {_summarise(missing)}")
+    if left:
+        differences.append(f"it has {_summarise(left)}, which the model has not")
+    if differences:
         return " and ".join(differences)
-    if shapes:
-        key = shapes[0]
-        more = f" (and {len(shapes) - 1} more)" if len(shapes) > 1 else ""
-        return f"{key} is {_shape(tensors[key])} in the file and {_shape(state[key])} in the model{more}"
-    return ""
+    return _misfit_of_shapes(tensors, state)
+
+
+def _misfit_of_shapes(tensors: Tensors, state: Tensors) -> str:
+    """Describe the first tensor of another shape; empty without one."""
+    keys = [key for key in state if key in tensors and tensors[key].shape != state[key].shape]
+    if not keys:
+        return ""
+    first, *others = keys
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{first} is {_shape(tensors[first])} in the file and {_shape(state[first])} in the model{more}"
 
 
 def _summarise(keys: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from sightglass.models.preprocess import IMAGENET, INFERRED, MAX_CHANNELS, Prepr
 from sightglass.models.spec import MAX_INPUT_SIDE, ModelSpec, PreprocessingTable, Task
 
 LOGGER = logging.getLogger(__name__)
+Item = TypeVar("Item")
 STEP = 32
 """What the sides of most segmentation networks' inputs are multiples of."""
 LIBRARIES = ("torchvision", "timm")
@@ -139,42 +140,17 @@ class Trial:
 
     def find_input(self) -> tuple[Preprocessing, str, Tensor]:
         """Return an input that the module takes, how it was found and its first answer; raise ModelProblem."""
-        stated, first, reached = self.stated, None, set[int]()
-        expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
-        counts = deque([expected or getattr(self.module, "channels", None) or 3])
-        listed_counts = {*counts}
-        while counts:
-            channels = counts.popleft()
-            stated_sizes = [(stated.sides, "the numbers")] if stated.sides else usual_sizes(self.module)
-            sizes = deque(stated_sizes)
-            listed_sizes = {*sizes}
-            while sizes:
-                size, why = sizes.popleft()
-                how = self._input(size, channels)
-                attempt = self.run(photographs(how)[0])
-                if attempt.answer is not None:
-                    return self._shrink(how, why, attempt)
-                if first is None:
-                    self._check_order(how)
-                    first = attempt, how
-                taken = self._channels_taken(attempt, channels, expected)
-                other = 1 if taken is None and not expected else taken
-                if other and other <= MAX_CHANNELS and other not in listed_counts:
-                    counts.append(other)
-                    listed_counts.add(other)
-                if taken not in (None, channels) or isinstance(attempt.error, NO_SIZE):
-                    break
-                part, shape = attempt.inputs[-1] if attempt.inputs else (None, torch.Size())
-                if isinstance(part, nn.Linear) and not stated.sides:
-                    reached.add(shape[-1])
-                    # What reaches a linear layer grows with the picture's area.
-                    side = round(math.sqrt(math.prod(size) * part.in_features / shape[-1]))
-                    fitting = (side, side), ""
-                    if 0 < side <= MAX_INPUT_SIDE and fitting not in listed_sizes:
-                        sizes.appendleft(fitting)
-                        listed_sizes.add(fitting)
-        assert first is not None and first[0].error is not None
-        raise self._problem(first[0].error, first[1], of_any_size=len(reached) == 1) from first[0].error
+        search = _InputSearch(self)
+        first: _Attempt | None = None
+        for attempt in search.attempts():
+            if attempt.result.answer is not None:
+                return self._shrink(attempt.how, attempt.why, attempt.result)
+            if first is None:
+                first = attempt
+                self._check_order(attempt.how)
+        assert first is not None and first.result.error is not None
+        error = first.result.error
+        raise self._problem(error, first.how, of_any_size=search.is_of_any_size) from error
 
     def _check_order(self, how: Preprocessing) -> None:
         """Raise ModelProblem for a module that takes a picture with its channels last."""
@@ -189,7 +165,7 @@ class Trial:
                 "in a module that gives it x.permute(0, 2, 3, 1)."
             )
 
-    def _channels_taken(self, attempt: Pass, channels: int, expected: int | None) -> int | None:
+    def channels_taken(self, attempt: Pass, channels: int, expected: int | None) -> int | None:
         """Return how many channels the first convolution takes, or None; raise ModelProblem if others are stated."""
         part, shape = attempt.inputs[0] if attempt.inputs else (None, torch.Size())
         if not isinstance(part, nn.Conv2d) or len(shape) != 4:
@@ -202,7 +178,8 @@ class Trial:
             )
         return taken
 
-    def _input(self, size: tuple[int, int], channels: int) -> Preprocessing:
+    def input_of(self, size: tuple[int, int], channels: int) -> Preprocessing:
+        """Return the preprocessing to an input of this (h, w), with what is stated."""
         crop = "centre" if size[0] == size[1] else "squash"
         stated = replace(self.stated.for_channels(channels), size=size)
         return Preprocessing(size, min(size), *IMAGENET, crop=crop).changed(stated)
@@ -212,7 +189,7 @@ class Trial:
         (height, width), answer = how.size, attempt.answer
         shrunk = height // attempt.cells if attempt.cells else height
         if not why and how.size == (SIDES[0],) * 2 and not attempt.maps and (small := SMALL.get(shrunk)):
-            smaller = self._input((small, small), how.channels)
+            smaller = self.input_of((small, small), how.channels)
             if (again := self.run(photographs(smaller)[0]).answer) is not None:
                 return smaller, f"it shrinks a picture {shrunk} times only", again
         assert answer is not None
@@ -295,6 +272,96 @@ class Trial:
                 f"{self.spec.id} begins with a {kind.__name__}, which takes {NO_PICTURES[kind]}, and only pictures can "
                 "be explained here."
             )
+
+
+class _Attempt(NamedTuple):
+    """An input that was tried, and what came of it."""
+
+    how: Preprocessing
+    why: str
+    """What states its size; empty for a usual one."""
+    result: Pass
+
+
+class _Untried(Generic[Item]):
+    """Items in the order of trying, each once; more may be added meanwhile."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._waiting = deque(items)
+        self._listed = {*self._waiting}
+
+    def __iter__(self) -> Iterator[Item]:
+        while self._waiting:
+            yield self._waiting.popleft()
+
+    def add(self, item: Item, *, first: bool = False) -> None:
+        """List an item, as the last or the `first`, unless it was listed before."""
+        if item in self._listed:
+            return
+        self._listed.add(item)
+        if first:
+            self._waiting.appendleft(item)
+        else:
+            self._waiting.append(item)
+
+
+class _InputSearch:
+    """Inputs to try: usual ones, and others that follow from failed passes."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        stated = trial.stated
+        self._expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
+        """How many channels the stated preprocessing has."""
+        self._counts = _Untried([self._expected or getattr(trial.module, "channels", None) or 3])
+        """Numbers of channels."""
+        self._reached: set[int] = set()
+        """Numbers of features in which pictures reached a linear layer that takes another number."""
+
+    @property
+    def is_of_any_size(self) -> bool:
+        """Whether a linear layer was reached by as many features whatever the picture's size."""
+        return len(self._reached) == 1
+
+    def attempts(self) -> Iterator[_Attempt]:
+        """Yield passes of inputs, while there are others to try."""
+        for channels in self._counts:
+            yield from self._attempts_with(channels)
+
+    def _attempts_with(self, channels: int) -> Iterator[_Attempt]:
+        """Yield passes of inputs of so many channels."""
+        sides = self._trial.stated.sides
+        sizes = _Untried([(sides, "the numbers")] if sides else usual_sizes(self._trial.module))
+        for size, why in sizes:
+            how = self._trial.input_of(size, channels)
+            result = self._trial.run(photographs(how)[0])
+            yield _Attempt(how, why, result)
+            taken = self._trial.channels_taken(result, channels, self._expected)
+            self._add_channels(taken)
+            if taken not in (None, channels) or isinstance(result.error, NO_SIZE):
+                return
+            fitting = None if sides else self._fitting_side(size, result)
+            if fitting is not None:
+                sizes.add(((fitting, fitting), ""), first=True)
+
+    def _add_channels(self, taken: int | None) -> None:
+        """List a number of channels that a module takes; 1 where it is unknown."""
+        if taken is None and not self._expected:
+            taken = 1
+        if taken and taken <= MAX_CHANNELS:
+            self._counts.add(taken)
+
+    def _fitting_side(self, size: tuple[int, int], result: Pass) -> int | None:
+        """Return the side that fits the linear layer at which a pass failed."""
+        if not result.inputs:
+            return None
+        part, shape = result.inputs[-1]
+        if not isinstance(part, nn.Linear):
+            return None
+        self._reached.add(shape[-1])
+        # What reaches a linear layer grows with the picture's area.
+        side = round(math.sqrt(math.prod(size) * part.in_features / shape[-1]))
+        return side if 0 < side <= MAX_INPUT_SIDE else None
 
 
 def usual_sizes(module: nn.Module) -> Iterator[tuple[tuple[int, int], str]]:
@@ -390,47 +457,111 @@ class ProbeResult:
     """Whether its forward takes gradients itself."""
 
 
-def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
-    """Probe a module's input and output; `stated`: its known preprocessing. A last softmax or sigmoid is removed.
+@dataclass(frozen=True)
+class _Answers:
+    """What a module answered to photographs."""
 
-    `task` is the caller's; None: inferred. Raises ModelProblem if it takes no usual picture or returns no row or map.
+    rows: list[Tensor]
+    """(1, n) each, where `maps` (pixels, n)."""
+    maps: bool
+    last: nn.Module | None
+    """The layer that made them."""
+    bare: bool
+    """Whether they have no bounds, whatever they happen to be."""
+    known: bool
+    """Whether the module is of a library whose architectures return logits."""
+
+    @property
+    def count(self) -> int:
+        """How many numbers an answer has."""
+        return self.rows[0].shape[1]
+
+    @property
+    def several(self) -> bool:
+        """Whether each number is a probability by itself."""
+        if self.maps or self.count == 1:
+            return False
+        return isinstance(self.last, nn.Sigmoid) or kind_of(self.rows, self.bare) == "sigmoids"
+
+
+def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: Task | None = None) -> ProbeResult:
+    """Probe a module's input and output, and remove a last softmax or sigmoid.
+
+    `stated`: its known preprocessing; `task`: the caller's, None to infer it. Raises ModelProblem if it takes no usual
+    picture or returns no row or map.
     """
     module = to_eval(module)
     trial = Trial(module, spec, stated, numbers=task == "regress")
     preprocessing, why, first = trial.find_input()
     pictures = photographs(preprocessing)
-    passes = [*map(trial.run, pictures)]
-    answers = [attempt.answer for attempt in passes if attempt.answer is not None]
-    last, maps = next((attempt.last, attempt.maps) for attempt in passes if attempt.answer is not None)
-    count = answers[0].shape[1]
-    # A linear layer has no bounds, whatever its answers happen to be, nor has what a library averages of them.
-    end = [*module.modules()][-1] if last is None and library_of(module) in LIBRARIES else last
-    bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
-    if not bare and kind_of(answers) not in ("logits", "logit"):
-        # Stronger contrasts take logits out of 0..1.
-        strong = [factor * picture for factor in CONTRASTS for picture in pictures]
-        answers += [answer for picture in strong if (answer := trial.run(picture).answer) is not None]
-    preprocessing, step = _fit_step(trial, preprocessing) if maps else (preprocessing, 1)
-    several = not maps and count > 1 and (isinstance(last, nn.Sigmoid) or kind_of(answers, bare) == "sigmoids")
-    task, notes = _infer_task(spec, module, task, count, maps=maps, several=several)
-    if not same_answer(first, answers[0]):
+    answers = _ask(trial, pictures)
+    step = 1
+    if answers.maps:
+        preprocessing, step = _fit_step(trial, preprocessing)
+    task, notes = _infer_task(spec, module, task, answers.count, maps=answers.maps, several=answers.several)
+    if not same_answer(first, answers.rows[0]):
         notes += ("Its answer to the same picture differs from pass to pass, and so do its maps.",)
-    ends = nn.Sigmoid if task == "multilabel" or count == 1 else (nn.Softmax, nn.LogSoftmax)
     activation = ""
-    if task in ("classify", "multilabel") and isinstance(last, ends):
-        activation = _remove_activation(trial, last, pictures[0], answers[0])
-        notes += ("Its logits are explained, before its last activation.",) if activation else ()
-    kind: Kind = "numbers" if task in ("regress", "embed") else kind_of(answers, bool(activation) or bare)
+    if answers.last is not None and isinstance(answers.last, _activations_of(task, answers.count)):
+        activation = _remove_activation(trial, answers.last, pictures[0], answers.rows[0])
+    if activation:
+        notes += ("Its logits are explained, before its last activation.",)
+    kind, kind_notes = _infer_kind(task, answers, activation)
+    return ProbeResult(
+        task=task,
+        count=2 if answers.count == 1 and kind != "numbers" else answers.count,
+        kind=kind,
+        preprocessing=preprocessing,
+        why=why,
+        notes=notes + kind_notes,
+        step=step,
+        pixels=answers.maps and task == "regress",
+        activation=activation,
+        differentiates=trial.differentiates,
+    )
+
+
+def _ask(trial: Trial, pictures: Sequence[Tensor]) -> _Answers:
+    """Return answers to pictures, also of stronger contrast where in doubt."""
+    passes = [*map(trial.run, pictures)]
+    rows = [each.answer for each in passes if each.answer is not None]
+    first = next(each for each in passes if each.answer is not None)
+    known = library_of(trial.module) in LIBRARIES
+    # What a library averages of a linear layer's answers has no bounds either.
+    end = [*trial.module.modules()][-1] if first.last is None and known else first.last
+    bare = isinstance(end, (nn.Linear, nn.Conv2d)) and not is_changed(end)
+    if not bare and kind_of(rows) not in ("logits", "logit"):
+        # Stronger contrasts take logits out of 0..1.
+        strong = [trial.run(factor * picture).answer for factor, picture in product(CONTRASTS, pictures)]
+        rows += [answer for answer in strong if answer is not None]
+    return _Answers(rows, first.maps, first.last, bare, known)
+
+
+def _activations_of(task: Task, count: int) -> tuple[type[nn.Module], ...]:
+    """Return the kinds of a last layer that make probabilities of a task's logits."""
+    if task not in ("classify", "multilabel"):
+        return ()
+    if task == "multilabel" or count == 1:
+        return (nn.Sigmoid,)
+    return (nn.Softmax, nn.LogSoftmax)
+
+
+def _infer_kind(task: Task, answers: _Answers, activation: str) -> tuple[Kind, tuple[str, ...]]:
+    """Return the kind of a module's answers, and a note where it is inferred.
+
+    `activation`: the path of a last activation that was removed.
+    """
+    if task in ("regress", "embed"):
+        return "numbers", ()
+    bare = bool(activation) or answers.bare
+    kind = kind_of(answers.rows, bare)
     if kind == "probabilities" and task == "multilabel":
         kind = "sigmoids"
-    if kind in ("logits", "logit") and not (bare or activation or library_of(module) in LIBRARIES):
-        notes += ("Its answers were taken for logits: on photographs they are no probabilities.",)
+    if kind in ("logits", "logit") and not (bare or answers.known):
+        return kind, ("Its answers were taken for logits: on photographs they are no probabilities.",)
     if kind in ("probabilities", "probability", "sigmoids"):
-        notes += ("It returns probabilities: their logarithms are taken for its logits.",)
-    count = 2 if count == 1 and kind != "numbers" else count
-    pixels = maps and task == "regress"
-    differentiates = trial.differentiates
-    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, activation, differentiates)
+        return kind, ("It returns probabilities: their logarithms are taken for its logits.",)
+    return kind, ()
 
 
 def _fit_step(trial: Trial, preprocessing: Preprocessing) -> tuple[Preprocessing, int]:

@@ -145,30 +145,65 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
     if outputs[0].ndim == 3 and len(outputs) < 4:
-        _, rows, columns = outputs[0].shape
-        # After the four sides and the objectness.
-        classes = columns - 5
-        few = rows <= 1000 and rows > columns
-        if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
-            return "end2end", named or 0
-        if rows > columns and classes >= 1 and named in (None, classes):
-            if ultralytics or (cells := grid(rows, size)) is None or (rows % 3 == 0 and grid(rows // 3, size)):
-                return "yolov5", classes
-            # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
-            far = float(outputs[0][..., :2].max()) > float(cells[0].max()) / 2
-            return ("yolox-decoded" if far else "yolox"), classes
-        if columns > rows >= 5 and (named is None or rows >= 4 + named):
-            # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
-            return "ultralytics", named if named is not None and ultralytics else rows - 4
+        found = _infer_of_rows(outputs[0], size, named, ultralytics)
+        if found is not None:
+            return found
+    raise _unknown_layout(outputs, named)
+
+
+def _infer_of_rows(
+    output: Tensor, size: tuple[int, int], named: int | None, ultralytics: bool
+) -> tuple[str, int] | None:
+    """Infer the layout and the number of classes of rows; None: unknown.
+
+    Arguments as of `infer`; the output is (1, rows, columns).
+    """
+    _, rows, columns = output.shape
+    if _is_end2end(rows, columns, size, ultralytics):
+        return "end2end", named or 0
+    # After the four sides and the objectness.
+    classes = columns - 5
+    if rows > columns and classes >= 1 and named in (None, classes):
+        return _name_with_objectness(output, size, ultralytics), classes
+    if columns > rows >= 5 and (named is None or rows >= 4 + named):
+        # What follows the classes are mask coefficients or keypoints, which only Ultralytics' own files name.
+        if named is not None and ultralytics:
+            return "ultralytics", named
+        return "ultralytics", rows - 4
+    return None
+
+
+def _is_end2end(rows: int, columns: int, size: tuple[int, int], ultralytics: bool) -> bool:
+    """Return whether rows are boxes after suppression, with score and class."""
+    if columns == 6 and grid(rows, size) is None:
+        return True
+    few = rows <= 1000 and rows > columns
+    return ultralytics and few and columns >= 6
+
+
+def _name_with_objectness(output: Tensor, size: tuple[int, int], ultralytics: bool) -> str:
+    """Return the layout of an output (1, N, 5 + classes) with an objectness."""
+    rows = output.shape[1]
+    cells = grid(rows, size)
+    has_anchors = rows % 3 == 0 and grid(rows // 3, size) is not None
+    if ultralytics or cells is None or has_anchors:
+        return "yolov5"
+    # Decoded centres reach over the whole input; offsets from a cell stay within a few cells.
+    centres, _ = cells
+    is_decoded = float(output[..., :2].max()) > float(centres.max()) / 2
+    return "yolox-decoded" if is_decoded else "yolox"
+
+
+def _unknown_layout(outputs: Sequence[Tensor], named: int | None) -> ModelProblem:
+    """Return the sentence on outputs that fit no layout."""
     shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
     if all(out.ndim > 3 for out in outputs):
-        raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
+        return ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
     if all(out.ndim != 3 for out in outputs):
-        raise ModelProblem(f"Its outputs, {shapes}, fit no layout: export one output (1, N, numbers of a box).")
-    raise ModelProblem(
-        f"Its outputs, {shapes}, fit no layout{f' with {named} classes' if named else ''}: "
-        f"say layout = one of {', '.join(LAYOUTS)}."
-    )
+        return ModelProblem(f"Its outputs, {shapes}, fit no layout: export one output (1, N, numbers of a box).")
+    classes = f" with {named} classes" if named else ""
+    known = ", ".join(LAYOUTS)
+    return ModelProblem(f"Its outputs, {shapes}, fit no layout{classes}: say layout = one of {known}.")
 
 
 def join_candidates(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -113,37 +113,57 @@ def inspect(path: Path) -> TableDraft | None:
 
 def _open(path: Path, runtime: Runtime) -> TableDraft:
     """Draft an opened file's table by its answers to noise and to flat pictures."""
-    notes = [f"It is a model for {runtime.kind}."]
-    runtime.image_size = height, width = runtime.size or (SIZES["classify"],) * 2
+    runtime.image_size = runtime.size or (SIZES["classify"],) * 2
     noise = _noise(runtime, runtime.batch or 1)
     outputs = runtime.answers(noise)
-    task: Task = "detect"
-    names, count = read_labels(runtime), None
-    if len(outputs) > 1 and all(out.ndim == 2 and len(out) == len(noise) for out in outputs):
-        # Heads have one row for a picture each; detectors have rows of boxes and of scores.
-        task = "classify"
-    # Maps beside a row are its features.
-    elif outputs and (outputs[0].ndim <= 2 or is_row(outputs[0])) and all(out.ndim == 4 for out in outputs[1:]):
-        weights_table = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
-        spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights_table)
-        stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
-        result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
-        # Several classes at once are inferred again whenever it is loaded, as each explanation then says.
-        task, count = "classify" if result.task == "multilabel" else result.task, result.count
-        notes += result.notes
+    names = read_labels(runtime)
+    guess = _guess_task(path, runtime, outputs, len(noise))
+    notes = [f"It is a model for {runtime.kind}.", *guess.notes]
     if runtime.size is not None:
+        height, width = runtime.size
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
-    draft = TableDraft("exported", path.name, {"task": task, "weights": {"path": str(path)}}, notes=tuple(notes))
-    if names or task == "embed":
+    table = {"task": guess.task, "weights": {"path": str(path)}}
+    draft = TableDraft("exported", path.name, table, notes=tuple(notes))
+    if names or guess.task == "embed":
         return draft
-    if task != "detect":
-        return draft.with_labels(count)
+    if guess.task != "detect":
+        return draft.with_labels(guess.classes)
     detected = _count_detected(runtime, outputs)
     if detected is None:
         return replace(draft, unnamed=True)
     return draft.with_labels(detected) if detected else draft.with_any_labels()
+
+
+class _Guess(NamedTuple):
+    """What a file's answers say of its task."""
+
+    task: Task
+    classes: int | None = None
+    """How many classes or numbers it has, where that is known."""
+    notes: tuple[str, ...] = ()
+
+
+def _guess_task(path: Path, runtime: Runtime, outputs: Sequence[Tensor], pictures: int) -> _Guess:
+    """Return the task of a file by its answer to `pictures` of noise."""
+    if not outputs:
+        return _Guess("detect")
+    # Heads have one row for a picture each; detectors have rows of boxes and of scores.
+    if len(outputs) > 1 and all(out.ndim == 2 and len(out) == pictures for out in outputs):
+        return _Guess("classify")
+    first, *others = outputs
+    has_row = first.ndim <= 2 or is_row(first)
+    # Maps beside a row are its features.
+    if not has_row or any(out.ndim != 4 for out in others):
+        return _Guess("detect")
+    weights = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
+    spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights)
+    stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
+    result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
+    # Several classes at once are inferred again whenever it is loaded, as each explanation then says.
+    task: Task = "classify" if result.task == "multilabel" else result.task
+    return _Guess(task, result.count, result.notes)
 
 
 def _count_detected(runtime: Runtime, outputs: tuple[Tensor, ...]) -> int | None:

@@ -163,7 +163,9 @@ class Pool:
     """The processes of this one: those at work, and those that wait."""
 
     def __init__(self) -> None:
-        self._changed, self.idle, self.busy = threading.Condition(), list[Worker](), 0
+        self._changed = threading.Condition()
+        self.idle: list[Worker] = []
+        self.busy = 0
         self._local: LocalWorker | None = None
 
     @property
@@ -175,11 +177,31 @@ class Pool:
     def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker | LocalWorker]:
         """Lend a process that has the file open. Raises as Worker, and ModelProblem for a file that has changed."""
         if isolated.INSIDE:
-            if self._local is None or self._local.opened != (file, device):
-                self._local = LocalWorker(file, device, threads)
-            yield self._local
+            yield self._open_here(file, device, threads)
             return
-        worker, until = None, time.monotonic() + PATIENCE
+        worker, surplus = self._take(file, device)
+        try:
+            for other in surplus:
+                other.end()
+            if worker is None:
+                _check_unchanged(file)
+                worker = Worker(file, device, threads)
+            yield worker
+        finally:
+            self._give_back(worker)
+
+    def _open_here(self, file: File, device: str, threads: int) -> LocalWorker:
+        """Return a file opened in this process."""
+        if self._local is None or self._local.opened != (file, device):
+            self._local = LocalWorker(file, device, threads)
+        return self._local
+
+    def _take(self, file: File, device: str) -> tuple[Worker | None, list[Worker]]:
+        """Wait until one more may work, and return it, and idle ones to end.
+
+        It is None where none that is idle has the file open.
+        """
+        until = time.monotonic() + PATIENCE
         with self._changed:
             while self.full or (self.busy >= WARM and time.monotonic() < until):
                 self._changed.wait(0.1)
@@ -191,23 +213,29 @@ class Pool:
             self.idle = others[-WARM + self.busy :] if self.busy < WARM else []
             # Others borrow the idle ones from here on.
             surplus = [other for other in others if other not in self.idle]
-        try:
-            for other in surplus:
-                other.end()
-            if worker is None:
-                if File.at(file.path) != file:
-                    fault = "has changed" if file.path.exists() else "was removed"
-                    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
-                worker = Worker(file, device, threads)
-            yield worker
-        finally:
-            with self._changed:
-                self.busy -= 1
-                if stays := worker is not None and worker.alive and len(self.idle) + self.busy < WARM:
-                    self.idle.append(worker)
-                self._changed.notify_all()
-            if worker is not None and not stays:
-                worker.end()
+        return worker, surplus
+
+    def _give_back(self, worker: Worker | None) -> None:
+        """Let a process wait for other work, or end it where enough do.
+
+        `worker`: None where none could be started.
+        """
+        with self._changed:
+            self.busy -= 1
+            stays = worker is not None and worker.alive and len(self.idle) + self.busy < WARM
+            if worker is not None and stays:
+                self.idle.append(worker)
+            self._changed.notify_all()
+        if worker is not None and not stays:
+            worker.end()
+
+
+def _check_unchanged(file: File) -> None:
+    """Raise ModelProblem for a file that changed since it was opened."""
+    if File.at(file.path) == file:
+        return
+    fault = "has changed" if file.path.exists() else "was removed"
+    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
 
 
 POOL = Pool()

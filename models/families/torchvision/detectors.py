@@ -399,27 +399,49 @@ def draft(path: Path, arch: str) -> TableDraft:
 
 
 def adapt(spec: ModelSpec, module: Any, weights_sha256: str) -> TorchvisionDetector:
-    """Adapt a torchvision detector; without names its 91 classes are COCO's, which have gaps between their numbers."""
+    """Adapt a torchvision detector.
+
+    Without names its 91 classes are COCO's, which have gaps between their numbers.
+    """
     if spec.preprocessing.stated():
         raise ModelProblem(f"{spec.id} prepares pictures its own way: leave preprocess out.")
     for part in module.modules():
         if getattr(part, "inplace", None) is True:
             part.inplace = False
-    two_stage = isinstance(module, FasterRCNN)
-    head: Any = None if two_stage else module.head.classification_head
-    count = module.roi_heads.box_predictor.cls_score.out_features if two_stage else 0
-    count = count or int(head.num_columns if isinstance(module, SSD) else head.num_classes)
-    stated, coco = labels.stated_names(spec, count), labels.coco()
-    # Class 0 is the background, which may be named; of sigmoids it may be a class.
-    sigmoids, named = isinstance(module, (RetinaNet, FCOS)), len(stated) == count
-    first = 0 if sigmoids and (count == 1 or (named and "background" not in stated[0].lower())) else 1
+    count = _count_scores(module)
+    stated = labels.stated_names(spec, count)
+    named = stated if len(stated) == count else ()
+    first = _first_class(module, count, named)
     if count == first:
         raise ModelProblem(f"{spec.id} has no class beside the background: build it with one more (num_classes).")
-    stated = stated[first:] if named else stated
-    numbers = [*coco] if count == max(coco) + 1 and not stated else range(first, count)
+    if named:
+        stated = named[first:]
+    coco = labels.coco()
+    is_coco = count == max(coco) + 1 and not stated
+    numbers = [*coco] if is_coco else range(first, count)
     row = replace(spec.with_weights(labels=stated or None), task="detect")
     names, notes = labels.for_classes(row, len(numbers), (), tuple(coco.values()))
     kind = next(KINDS[kind] for kind in KINDS if isinstance(module, kind))
     adapter = kind(row, module, dict(zip(numbers, names, strict=True)), weights_sha256)
     adapter.notes = notes if spec.in_memory or spec.weights.path else ()
     return adapter
+
+
+def _count_scores(module: Any) -> int:
+    """Return how many scores a detector gives a box, one of a background included."""
+    if isinstance(module, FasterRCNN):
+        return int(module.roi_heads.box_predictor.cls_score.out_features)
+    head = module.head.classification_head
+    return int(head.num_columns if isinstance(module, SSD) else head.num_classes)
+
+
+def _first_class(module: Any, count: int, names: Sequence[str]) -> int:
+    """Return the number of the first class that is no background.
+
+    `names`: those of all classes, where stated.
+    """
+    if not isinstance(module, (RetinaNet, FCOS)):
+        return 1
+    # Of sigmoids class 0 may be a class; the background may be named, too.
+    is_class = count == 1 or (names and "background" not in names[0].lower())
+    return 0 if is_class else 1

@@ -164,28 +164,38 @@ def _names(config: Any) -> tuple[str, ...]:
     return tuple(str(name) for _, name in sorted(names.items()))
 
 
+def _purposes_of(arch: str) -> set[str]:
+    """Return the names of Transformers' own lists that have a class."""
+    from transformers.models.auto import modeling_auto
+
+    purposes: set[str] = set()
+    for name, classes in vars(modeling_auto).items():
+        purpose = re.fullmatch("MODEL_FOR_(.*)_MAPPING_NAMES", name)
+        if purpose is None:
+            continue
+        if any(arch == value or (arch in value and not isinstance(value, str)) for value in classes.values()):
+            purposes.add(purpose[1])
+    return purposes
+
+
 def task_of(arch: str) -> Task:
     """Return what a class of Transformers does; raise ModelProblem for what cannot be explained."""
     from transformers.models.auto import modeling_auto
 
-    listed = {
-        name.removeprefix("MODEL_FOR_").removesuffix("_MAPPING_NAMES")
-        for name, classes in vars(modeling_auto).items()
-        if re.fullmatch("MODEL_FOR_.*_MAPPING_NAMES", name)
-        and any(arch in ((value,) if isinstance(value, str) else value) for value in classes.values())
-    }
     if arch in BY_QUERIES:
         return "segment"
+    listed = _purposes_of(arch)
     kind = _class(arch)
     inputs = signature(kind.forward).parameters if kind is not None else {}
     if "input_ids" in inputs and kind.config_class.model_type in CLIP_KINDS:
         raise ModelProblem(f"{arch} reads words too: write it with save_pretrained, and give its folder to Explainer.")
-    takes = "pixel_values" if "pixel_values" in inputs else getattr(kind, "main_input_name", "other inputs")
+    main_input = getattr(kind, "main_input_name", "other inputs")
+    takes = "pixel_values" if "pixel_values" in inputs else main_input
     task = next((task for purpose, task in TASKS.items() if purpose in listed), None)
     if task is not None and (takes == "pixel_values" or task == "describe"):
         return task
     is_body = not listed and arch in modeling_auto.MODEL_MAPPING_NAMES.values()
-    if is_body and getattr(kind, "main_input_name", "") == "pixel_values":
+    if is_body and main_input == "pixel_values":
         return "embed"
     purpose = " and ".join(sorted(listed)).lower().replace("_", " ") or "no task"
     raise ModelProblem(
