@@ -22,19 +22,19 @@ from tests.density import (
 )
 
 LIMITS = {
-    "nodes": 7.95,
-    "long lines": 8.5,
-    "ternaries": 51.0,
-    "walruses": 8.4,
-    "pairs": 9.5,
-    "wordy docstrings": 26.4,
-    "very branched": 60,
-    "branched": 186,
+    "nodes": 7.9,
+    "long lines": 7.8,
+    "ternaries": 47.6,
+    "walruses": 7.0,
+    "pairs": 8.3,
+    "wordy docstrings": 25.7,
+    "very branched": 25,
+    "branched": 174,
 }
 """The most that each figure of the product may be."""
 JOINED_ASSERTS = 16.7
 """The most percent of the tests' asserts that may be joined by `and`."""
-MOST_LINES = {"product": (PRODUCT, 84_000), "tests": (TESTS, 46_900)}
+MOST_LINES = {"product": (PRODUCT, 85_500), "tests": (TESTS, 46_900)}
 
 TINY = '''"""A module."""
 
