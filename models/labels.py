@@ -305,7 +305,7 @@ def for_classes(
 
 def _noun(spec: ModelSpec) -> str:
     """Return what a model answers with."""
-    return "numbers" if spec.measures else "classes"
+    return NUMBERS if spec.measures else "classes"
 
 
 def _source_of_names(spec: ModelSpec) -> str:
@@ -328,7 +328,7 @@ def _assume(
         say += " in its table"
     file = find(spec) if spec.weights.path else None
     beside = "" if file is None else describe_beside(file, count)
-    if usual and len(usual) == count and not spec.measures:
+    if usual and len(usual) == count and _noun(spec) != NUMBERS:
         span = "; ".join(filter(None, (f"{usual[0]} to {usual[-1]}", beside)))
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
         return usual, (note,)
@@ -344,9 +344,10 @@ def _assume(
 
 def _numbered(spec: ModelSpec, count: int, *, binary: bool) -> tuple[str, ...]:
     """Return the names of classes or numbers that have none."""
-    if spec.measures and count <= 1:
+    measures = _noun(spec) == NUMBERS
+    if measures and count <= 1:
         return ("the number",)
-    if spec.measures:
+    if measures:
         return tuple(f"output {index}" for index in range(count))
     if binary:
         return binary_names(())
