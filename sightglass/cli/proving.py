@@ -22,6 +22,7 @@ from sightglass.explain.methods import choice
 from sightglass.explain.picture import image as images
 from sightglass.explain.rendering import style
 from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks.detect import find_missed
 from sightglass.explain.trust import proof as measures
 from sightglass.report import embedded_recipe, result_folder, results
 
@@ -134,7 +135,7 @@ def which(picture: cli.Picture, engine_options: cli.EngineOptions, options: Whic
         asked = cli.EngineOptions(engine_options | {"method": "tested"})
         explanation = _explain(image, asked, options, progress, options.labels)
     if not explanation.heatmaps:
-        raise AnswerProblem(f"{explanation.model.id} gives no answer here, so there is no map to compare.")
+        raise AnswerProblem(_describe_no_map(explanation))
     summary = results.WhichResult.build(explanation, 0)
     console.say(f"{image.name}: {explanation.model.id}, maps of {summary.target}", phrases.plain_text(summary.sentence))
     rows = choice.rows(explanation.heatmaps[0].candidates)
@@ -143,6 +144,15 @@ def which(picture: cli.Picture, engine_options: cli.EngineOptions, options: Whic
         console.say(phrases.plain_text(choice.describe_columns(explanation.task)))
     console.result(summary.to_dict())
     return 0
+
+
+def _describe_no_map(explanation: Explanation) -> str:
+    """Return why there is no map to compare."""
+    missed = find_missed(explanation, explanation.options.targets)
+    if missed:
+        why = missed[0].words.removesuffix(".")
+        return f"{why}, so there is no map to compare: take a lower --score-thr, or another class."
+    return f"{explanation.model.id} gives no answer here, so there is no map to compare: take another picture."
 
 
 MAX_BYTES = 64 * 2**20

@@ -197,7 +197,7 @@ class Trial:
 
     def _problem(self, error: Exception, how: Preprocessing, *, of_any_size: bool) -> Exception:
         """Return the sentence on a failed pass; the traceback goes to the log."""
-        LOGGER.warning("%s failed on a photograph", self.spec.id, exc_info=error)
+        LOGGER.info("%s failed on a photograph", self.spec.id, exc_info=error)
         if (machine := from_machine(error)) is not None:
             return machine
         channels, (height, width), reason = how.channels, how.size, describe_error(error)

@@ -73,6 +73,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ("explain bus.png --masks many", 2, r"Invalid value for '--masks': .*: see --help\."),
         ("image bus.png -m https://e.org/a.pth", 1, r".*a\.pth is not fetched by its address: .*"),
         ("prove bus.png --map 1 --class star", 2, r".* leave one of them out.*"),
+        ("which scene.png -m demo-s --class star", 2, r"A star .* no map to compare: take a lower --score-thr, or .*"),
         ("which bus.png -m demo-vlm", 2, r"Tested reads a picture's input and demo-vlm has its own: use .*"),
         ("which bus.png --method sharp", 2, r"which has no --method, which is an option of .*"),
         ("prove bus.png -m demo-cls-s --map 2000", 2, r"There is no answer 2000: demo-cls-s gives 10 here\..*"),
