@@ -290,63 +290,54 @@ def for_classes(
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
     names = stated_names(spec, count) or tuple(in_file)
+    measures = spec.measures
     if not names:
-        return _assume(spec, count, tuple(otherwise), binary=binary)
+        return _assume(spec, count, tuple(otherwise), measures=measures, binary=binary)
     if binary:
         names = binary_names(names)
     if len(names) != count:
-        noun = _noun(spec)
-        where = _source_of_names(spec)
+        source = spec.weights.labels
+        key = "outputs" if spec.weights.outputs else "labels"
+        where = Path(source).name if isinstance(source, str) else spec.where_stated(key)
+        noun = NOUNS[measures]
         raise ModelProblem(
             f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
         )
     return names, ()
 
 
-def _noun(spec: ModelSpec) -> str:
-    """Return what a model answers with."""
-    return "numbers" if spec.measures else "classes"
-
-
-def _source_of_names(spec: ModelSpec) -> str:
-    """Return the file of a model's class names, or the key that states them."""
-    source = spec.weights.labels
-    if isinstance(source, str):
-        return Path(source).name
-    return spec.where_stated("outputs" if spec.weights.outputs else "labels")
+NOUNS = {False: "classes", True: "numbers"}
+"""What a model answers with, by whether it measures."""
 
 
 def _assume(
-    spec: ModelSpec, count: int, usual: tuple[str, ...], *, binary: bool
+    spec: ModelSpec, count: int, usual: tuple[str, ...], *, measures: bool, binary: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return names for classes that nothing names, and a note.
-
-    `usual`: what the architecture usually has.
-    """
+    """Return names for classes that nothing names, by default the usual, and a note."""
     say = f"say {spec.where_stated('labels')}"
     if not spec.in_memory:
         say += " in its table"
     file = find(spec) if spec.weights.path else None
     beside = "" if file is None else describe_beside(file, count)
-    if usual and len(usual) == count and not spec.measures:
+    if usual and len(usual) == count and not measures:
         span = "; ".join(filter(None, (f"{usual[0]} to {usual[-1]}", beside)))
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
         return usual, (note,)
     if spec.task == "classify":
         say += ", or state task regress or embed if these are no classes"
-    fact = f"Its {count} {_noun(spec)} have no names here" if count > 1 else "Its number has no name here"
+    fact = f"Its {count} {NOUNS[measures]} have no names here" if count > 1 else "Its number has no name here"
     if binary:
         fact = "Its one number was taken for no or yes"
     if beside:
         fact += f" ({beside})"
-    return _numbered(spec, count, binary=binary), (f"{fact}: {say}.",)
+    return _numbered(count, measures=measures, binary=binary), (f"{fact}: {say}.",)
 
 
-def _numbered(spec: ModelSpec, count: int, *, binary: bool) -> tuple[str, ...]:
+def _numbered(count: int, *, measures: bool, binary: bool) -> tuple[str, ...]:
     """Return the names of classes or numbers that have none."""
-    if spec.measures and count <= 1:
+    if measures and count <= 1:
         return ("the number",)
-    if spec.measures:
+    if measures:
         return tuple(f"output {index}" for index in range(count))
     if binary:
         return binary_names(())
