@@ -294,7 +294,10 @@ class Options:
             object.__setattr__(self, "part", "contrast")
         if self.joint is not None:
             self._explain_jointly()
-        self._check_texts()
+        for name in ("prompt", "answer"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or len(text) > MAX_TEXT:
+                raise ModelProblem(f"{name} is no text of at most {MAX_TEXT} characters: give a shorter sentence.")
         if self.per == "pixel" and len(self.at) > 2:
             shape = "a rectangle" if len(self.at) == 4 else "an area"
             raise ModelProblem(f"at is {shape}: one pixel is at a point (x, y).")
@@ -302,7 +305,6 @@ class Options:
             option.check(getattr(self, name), name)
 
     def _check_choices(self) -> None:
-        """Raise ModelProblem for an option that is none of its words."""
         kinds = {"scale": Scale, "evidence": Side, "smooth": Smooth, "per": Per, "part": Part, "within": Within}
         choices = {name: get_args(kind) for name, kind in kinds.items()} | {"preprocessing": tuple(WAYS)}
         for name, known in choices.items():
@@ -311,19 +313,11 @@ class Options:
                 raise ModelProblem(f"{name} is {value!r}: use one of {', '.join(known)}.")
 
     def _check_names(self) -> None:
-        """Raise ModelProblem for an option that is no name."""
         kinds: dict[str, Any] = {"method": str, "against": str | Integral, "joint": str}
         for name, kind in kinds.items():
             value = getattr(self, name)
             if not isinstance(value, kind | None):
                 raise ModelProblem(f"{name} is {value!r}: give a name, or leave it out.")
-
-    def _check_texts(self) -> None:
-        """Raise ModelProblem for an option that is no short text."""
-        for name in ("prompt", "answer"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or len(text) > MAX_TEXT:
-                raise ModelProblem(f"{name} is no text of at most {MAX_TEXT} characters: give a shorter sentence.")
 
     def _explain_jointly(self) -> None:
         """Set what `joint` implies; raise ModelProblem where another option contradicts it."""

@@ -284,7 +284,6 @@ def _read(path: Path, known: Mapping[str, ModelSpec]) -> tuple[dict[str, ModelSp
 
 
 def _parse(path: Path) -> Toml:
-    """Return the tables of a file; raise ModelProblem."""
     try:
         return read_table(TOP, tomllib.loads(path.read_text(encoding="utf-8-sig")), "the file", path.name)
     except OSError as error:

@@ -30,8 +30,6 @@ NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping", "synse
 """Parts of the names of files of labels."""
 MAX_BYTES, MAX_BESIDE, MAX_CLASSES = 16 * 2**20, 2**20, 1_000_000
 """Bytes of a file of class names, of one that is looked for beside a model, and classes of a model."""
-NUMBERS = "numbers"
-"""What a model answers with that measures."""
 NUMBERED = "LABEL_"
 """What Transformers' names of classes that have none begin with."""
 NAMES_SHOWN = 3
@@ -292,61 +290,51 @@ def for_classes(
     if count > MAX_CLASSES:
         raise ModelProblem(f"{spec.id} has {count:,} classes, and {MAX_CLASSES:,} fit here: export it with fewer.")
     names = stated_names(spec, count) or tuple(in_file)
+    measures = spec.measures
     if not names:
-        return _assume(spec, count, tuple(otherwise), binary=binary)
+        return _assume(spec, count, tuple(otherwise), measures=measures, binary=binary)
     if binary:
         names = binary_names(names)
     if len(names) != count:
-        noun = _noun(spec)
-        where = _source_of_names(spec)
+        source = spec.weights.labels
+        key = "outputs" if spec.weights.outputs else "labels"
+        where = Path(source).name if isinstance(source, str) else spec.where_stated(key)
+        noun = NOUNS[measures]
         raise ModelProblem(
             f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
         )
     return names, ()
 
 
-def _noun(spec: ModelSpec) -> str:
-    """Return what a model answers with."""
-    return NUMBERS if spec.measures else "classes"
-
-
-def _source_of_names(spec: ModelSpec) -> str:
-    """Return the file of a model's class names, or the key that states them."""
-    source = spec.weights.labels
-    if isinstance(source, str):
-        return Path(source).name
-    return spec.where_stated("outputs" if spec.weights.outputs else "labels")
+NOUNS = {False: "classes", True: "numbers"}
+"""What a model answers with, by whether it measures."""
 
 
 def _assume(
-    spec: ModelSpec, count: int, usual: tuple[str, ...], *, binary: bool
+    spec: ModelSpec, count: int, usual: tuple[str, ...], *, measures: bool, binary: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return names for classes that nothing names, and a note.
-
-    `usual`: what the architecture usually has.
-    """
+    """Return names for classes that nothing names, by default the usual, and a note."""
     say = f"say {spec.where_stated('labels')}"
     if not spec.in_memory:
         say += " in its table"
     file = find(spec) if spec.weights.path else None
     beside = "" if file is None else describe_beside(file, count)
-    if usual and len(usual) == count and _noun(spec) != NUMBERS:
+    if usual and len(usual) == count and not measures:
         span = "; ".join(filter(None, (f"{usual[0]} to {usual[-1]}", beside)))
         note = f"Its {count} classes were taken for the usual ones of its architecture ({span}): {say} if they are not."
         return usual, (note,)
     if spec.task == "classify":
         say += ", or state task regress or embed if these are no classes"
-    fact = f"Its {count} {_noun(spec)} have no names here" if count > 1 else "Its number has no name here"
+    fact = f"Its {count} {NOUNS[measures]} have no names here" if count > 1 else "Its number has no name here"
     if binary:
         fact = "Its one number was taken for no or yes"
     if beside:
         fact += f" ({beside})"
-    return _numbered(spec, count, binary=binary), (f"{fact}: {say}.",)
+    return _numbered(count, measures=measures, binary=binary), (f"{fact}: {say}.",)
 
 
-def _numbered(spec: ModelSpec, count: int, *, binary: bool) -> tuple[str, ...]:
+def _numbered(count: int, *, measures: bool, binary: bool) -> tuple[str, ...]:
     """Return the names of classes or numbers that have none."""
-    measures = _noun(spec) == NUMBERS
     if measures and count <= 1:
         return ("the number",)
     if measures:

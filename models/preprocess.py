@@ -153,10 +153,7 @@ _NAMED = {"channels": "channels_order", "range": "highest"}
 
 
 def _count_channels(values: Mapping[str, Any]) -> int | None:
-    """Return for how many channels a table has numbers; None: it has none.
-
-    Raises ModelProblem where keys differ.
-    """
+    """Return for how many channels a table has numbers; raise ModelProblem for contradictions."""
     counts: dict[str, int] = {}
     for key in COUNTED:
         if key in values:

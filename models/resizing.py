@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
-from sightglass.models.geometry import ModelInput
+from sightglass.models.geometry import Geometry, ModelInput
 from sightglass.models.preprocess import (
     FULL,
     MAX_RESIZED,
@@ -52,8 +52,9 @@ def fit_on_device(
 
     The pictures are RGB bytes (H, W, 3) of one size.
     """
-    first, like = pictures[0], {(pixels.shape, pixels.dtype.name) for pixels in pictures}
-    if way == READY or len(like) > 1 or first.dtype != np.uint8 or preprocessing.channels != 3:
+    first = pictures[0]
+    kinds = {(pixels.shape, pixels.dtype.name) for pixels in pictures}
+    if way == READY or len(kinds) > 1 or first.dtype != np.uint8 or preprocessing.channels != 3:
         return []
     geometry, part, window = plan_fit(first.shape[:2], preprocessing, way)
     sides = (part[0][1] - part[0][0], part[1][1] - part[1][0])
@@ -67,12 +68,13 @@ def fit_on_device(
         for side, count, span in zip(sides, scaled, window, strict=True)
     )
     key = (sides, scaled, preprocessing.interpolation)
-    if (across_first := _ORDERS.get(key)) is None:
+    across_first = _ORDERS.get(key)
+    if across_first is None:
+        whole = first[slice(*part[0]), slice(*part[1])]
         how = Pillow.Resampling[preprocessing.interpolation.upper()]
-        whole = Pillow.fromarray(first[slice(*part[0]), slice(*part[1])]).resize(scaled[::-1], how)
-        expected = np.asarray(whole)[slice(*window[0]), slice(*window[1])].transpose(2, 0, 1).astype(np.float64)
-        target = torch.from_numpy(expected).to(device)
-        orders = [order for order in (True, False) if torch.equal(_resize(planes[:1], rows, columns, order)[0], target)]
+        resized = np.asarray(Pillow.fromarray(whole).resize(scaled[::-1], how))
+        expected = resized[slice(*window[0]), slice(*window[1])]
+        orders = _orders_of(expected, planes[:1], rows, columns)
         if not orders:
             return []
         across_first = orders[0]
@@ -80,11 +82,9 @@ def fit_on_device(
             _ORDERS[key] = across_first
     small = torch.cat([_resize(chunk, rows, columns, across_first) for chunk in torch.split(planes, CHUNK)])
     if small.shape[2:] != preprocessing.size:
-        canvas = small.new_empty((len(small), 3, *preprocessing.size))
-        canvas[:] = small.new_tensor(bar_tones(preprocessing, way)).view(3, 1, 1)
-        canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
-        small = canvas
-    small = small.flip(1) if preprocessing.channels_order == "bgr" else small
+        small = _put_between_bars(small, preprocessing, way, geometry)
+    if preprocessing.channels_order == "bgr":
+        small = small.flip(1)
     table = _table(preprocessing, device).expand(len(small), 3, 256)
     tensor = table.gather(2, small.flatten(2).long()).view(small.shape)
     return [ModelInput(picture, geometry) for picture in torch.split(tensor, 1)]
@@ -99,6 +99,19 @@ def _to_device(pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> T
         with ThreadPoolExecutor(COPIED) as pool:
             list(pool.map(np.copyto, staged.numpy(), pictures))
     return staged.to(device, non_blocking=True)
+
+
+def _orders_of(expected: NDArray[np.uint8], planes: Tensor, rows: Tensor, columns: Tensor) -> list[bool]:
+    """Return the orders of resizing, across first or not, that give expected pixels."""
+    target = torch.from_numpy(expected.transpose(2, 0, 1).astype(np.float64)).to(planes.device)
+    return [order for order in (True, False) if torch.equal(_resize(planes, rows, columns, order)[0], target)]
+
+
+def _put_between_bars(small: Tensor, preprocessing: Preprocessing, way: str, geometry: Geometry) -> Tensor:
+    canvas = small.new_empty((len(small), 3, *preprocessing.size))
+    canvas[:] = small.new_tensor(bar_tones(preprocessing, way)).view(3, 1, 1)
+    canvas[(slice(None), slice(None), *bars_around(geometry, small.shape[2:]))] = small
+    return canvas
 
 
 def _resize(planes: Tensor, rows: Tensor, columns: Tensor, across_first: bool) -> Tensor:

@@ -265,27 +265,35 @@ class Comparison:
     def verdict(self) -> str:
         """Summarise the answers, and which model is surer of what is compared."""
         for task in dict.fromkeys(explanation.task for explanation in self.explanations):
-            if (verdict := task.wording.verdict(self.names, self.explanations)) is not None:
+            verdict = task.wording.verdict(self.names, self.explanations)
+            if verdict is not None:
                 return verdict
-        answers, complete = self._answers(COMPARED), self._answers(sys.maxsize)
+        answers = self._answers(COMPARED)
+        complete = self._answers(sys.maxsize)
         if len(set(answers)) < len(set(complete)):
             # They differ in kinds that the short list leaves out.
             answers = complete
         number = NUMBERS.get(len(answers), len(answers))
         if set(answers) == {NOTHING}:
-            return f"{'Neither' if len(answers) == 2 else f'None of the {number}'} finds anything."
+            none = "Neither" if len(answers) == 2 else f"None of the {number}"
+            return f"{none} finds anything."
         if len(set(answers)) == 1:
             agreed = "Both" if len(answers) == 2 else f"All {number}"
             return f"{agreed} say {answers[0]}{self._unsure or self._describe_scores(answers[0])}."
-        verbs = {NOTHING: "find", "": "predict"}
-        pairs = [*zip(self.names, answers, strict=True)]
-        groups = {answer: [name for name, other in pairs if other == answer] for answer in answers}
-        says = "; ".join(
-            f"{listing(names)} {verbs.get(answer, 'say')}{'' if len(names) > 1 else 's'} {answer or 'no class'}"
-            for answer, names in groups.items()
-        )
         together = self.label and len(self.groups) == 1 < len(self.groups[0])
-        return f"{says}{self._unsure}{f': the maps are of {self.label}' if together else ''}."
+        maps = f": the maps are of {self.label}" if together else ""
+        return f"{self._describe_answers(answers)}{self._unsure}{maps}."
+
+    def _describe_answers(self, answers: Sequence[str]) -> str:
+        verbs = {NOTHING: "find", "": "predict"}
+        parts: list[str] = []
+        for answer in dict.fromkeys(answers):
+            names = [name for name, other in zip(self.names, answers, strict=True) if other == answer]
+            verb = verbs.get(answer, "say")
+            if len(names) == 1:
+                verb += "s"
+            parts.append(f"{listing(names)} {verb} {answer or 'no class'}")
+        return "; ".join(parts)
 
     def _describe_scores(self, answer: str) -> str:
         """Return which of agreeing classifiers is surest; empty if none is."""

@@ -26,19 +26,14 @@ class AnswerGraph:
         self._best = row.topk(min(2, len(row))).values
         self._outputs = outputs
         self._size = sorted(size)
-        self._nodes = ancestors(row.grad_fn)
-
-    def reads(self, layer: Layer) -> bool:
-        """Return whether the answer is computed from a layer's output."""
-        return self.node(layer) in self._nodes
-
-    def node(self, layer: Layer) -> Any:
-        """Return the node of the graph that computed a layer's output."""
-        return self._outputs[layer.path].grad_fn
+        self.read = ancestors(row.grad_fn)
+        """All nodes that the answer is computed from."""
+        self.nodes = {path: output.grad_fn for path, output in outputs.items()}
+        """The node that computed each layer's output, by path."""
 
     def rolls(self) -> bool:
         """Return whether a step puts one end of the input beside the other."""
-        return any(_rolls(node) and sorted(node._input_metadata[0].shape) == self._size for node in self._nodes)
+        return any(_rolls(node) and sorted(node._input_metadata[0].shape) == self._size for node in self.read)
 
     def telling(self, layers: Sequence[Layer]) -> list[Layer]:
         """Return the layers whose cells get a gradient, another one for each class."""
@@ -51,10 +46,7 @@ class AnswerGraph:
         return [layer for layer, pair in zip(layers, pairs, strict=True) if _differ(*pair)]
 
     def _products(self, layers: Sequence[Layer], number: Tensor) -> list[Tensor]:
-        """Return each layer's output times its gradient, (h * w,), summed over channels.
-
-        `number`: what the gradient is of.
-        """
+        """Return each layer's output times the gradient of a number there, (h * w,)."""
         outputs = [self._outputs[layer.path] for layer in layers]
         slopes = torch.autograd.grad(number, outputs, retain_graph=True, materialize_grads=True)
         products: list[Tensor] = []
@@ -74,7 +66,7 @@ def choose_default(measured: Survey, adapter: Adapter, graph: AnswerGraph) -> Su
     if graph.rolls():
         notes[""] = ROLLED
     attentions = tuple(f"{attention.path}." for attention in measured.attentions)
-    layers = [layer for layer in measured.short if layer.shape[0] > 1 and graph.reads(layer)]
+    layers = [layer for layer in measured.short if layer.shape[0] > 1 and graph.nodes[layer.path] in graph.read]
     outside = [layer for layer in layers if not layer.path.startswith(attentions)]
     chosen = _usual(layers, adapter, graph) or graph.telling(outside)[-1:]
     if not chosen:
@@ -88,7 +80,6 @@ def choose_default(measured: Survey, adapter: Adapter, graph: AnswerGraph) -> Su
 
 
 def _usual(layers: Sequence[Layer], adapter: Adapter, graph: AnswerGraph) -> list[Layer]:
-    """Return the adapter's usual default layers; none where one tells nothing."""
     if not layers:
         return []
     names = adapter.default_layers(layers)
@@ -100,11 +91,11 @@ def _usual(layers: Sequence[Layer], adapter: Adapter, graph: AnswerGraph) -> lis
 
 def _beside(default: Layer, layers: Sequence[Layer], graph: AnswerGraph) -> list[Layer]:
     """Return the last layers of branches that reach the answer beside the default layer."""
-    last = graph.node(default)
+    last = graph.nodes[default.path]
     seen = ancestors(last)
     beside: list[Layer] = []
     for layer in reversed(layers):
-        node = graph.node(layer)
+        node = graph.nodes[layer.path]
         if node in seen:
             continue
         before = ancestors(node)

@@ -129,10 +129,6 @@ class _Fit(NamedTuple):
     marks: MarkedGrid | None
     """None where too few marks change the output visibly."""
 
-    def rank(self) -> tuple[float, bool]:
-        """Return a key by which the likeliest comes first."""
-        return self.misfit, self.marks is None or not self.marks.shows_cover
-
     @property
     def is_coarse(self) -> bool:
         """Whether the grid has too few cells to show more by more marks."""
@@ -467,17 +463,13 @@ class _Trial:
         fits = self._fits(path, changes, marked.at, search=search)
         cover = self.cropped.get(path, WHOLE)
         by_shape = _Fit(math.inf, replace(self.survey.by_path[path], cover=cover), None)
-        likeliest = min(fits, key=_Fit.rank, default=by_shape)
+        likeliest = min(fits, key=_rank, default=by_shape)
         never_changes = not any(change.any() for change in changes.values())
         placement = self._judge(path, likeliest, never_changes=never_changes, search=search)
         return self._keep(path, placement, likeliest.marks)
 
     def _fits(self, path: str, changes: Mapping[Layout, Array], at: Array, *, search: bool) -> Iterator[_Fit]:
-        """Yield the layers that an output may be, with how well marks fit.
-
-        `at`: the marks' centres (M, 2).
-        `changes`: of each place, (M, h, w) or (M, N), by layout.
-        """
+        """Yield the layers that an output may be, by marks at (M, 2)."""
         usual = self.layouts[path][0]
         for layout, change in changes.items():
             is_row = change.ndim == 2
@@ -515,10 +507,7 @@ class _Trial:
         return _Placement("refused" if is_refused else "inferred", layer)
 
     def _contradicts(self, path: str, fit: _Fit, telling: MarkedGrid | None, *, is_uncounted: bool) -> bool:
-        """Return whether an output does not lie where its shape says.
-
-        `telling`: marks that would show it; `is_uncounted`: whether it has tokens, of which no grid is known.
-        """
+        """Return whether an output does not lie where its shape says."""
         if is_uncounted:
             return fit.misfit > UNCOUNTED / EXACT
         # A turned picture puts marks elsewhere.
@@ -559,7 +548,6 @@ class _Trial:
         return True
 
     def _shape(self, path: str) -> tuple[int, ...]:
-        """Return the channels and places of an output in its usual layout."""
         return self.shapes[path, self.layouts[path][0]]
 
     def _covers(self, path: str, marks: MarkedGrid) -> list[Cover]:
@@ -600,6 +588,10 @@ def _coarser(values: Tensor) -> Tensor:
     """Return a map (C, h, w) averaged to about so many cells that cover all of it."""
     height, width = (math.ceil(side / max(1, side // CELLS)) for side in values.shape[1:])
     return adaptive_avg_pool2d(values[None], (height, width))[0]
+
+
+def _rank(fit: _Fit) -> tuple[float, bool]:
+    return fit.misfit, fit.marks is None or not fit.marks.shows_cover
 
 
 def _grid_of(change: Array, layer: Layer) -> Array:

@@ -266,6 +266,14 @@ def _range(maps: Tensor, scale: Scale, signed: bool) -> tuple[Tensor, Tensor]:
     return (low.amin(0, keepdim=True), high.amax(0, keepdim=True)) if scale == "shared" else (low, high)
 
 
+def _without_broken(raws: Sequence[Tensor], states: Sequence[State]) -> Sequence[Tensor]:
+    """Return maps with 0 for broken ones: these must affect no shared scale."""
+    if "not a number" not in states:
+        return raws
+    broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
+    return [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
+
+
 def heatmaps(
     raws: Sequence[Tensor],
     targets: Sequence[Target],
@@ -289,12 +297,9 @@ def heatmaps(
     contents = arrays if PIXELS not in layers else [_smooth_content(raw, geometry) for raw in raws]
     magnitudes = [np.abs(raw) for raw in contents] if signed else contents
     states = [state_of([raw[i] for raw in magnitudes], geometry, layers) for i in range(len(targets))]
-    # Broken maps must not affect a shared scale.
-    if "not a number" in states:
-        broken = torch.tensor([state == "not a number" for state in states], device=raws[0].device).view(-1, 1, 1)
-        raws = [raw.nan_to_num(0, 0, 0).masked_fill(broken, 0) for raw in raws]
-    scaled, ranges = scale_maps(raws, geometry, scale, layers, signed=signed)
-    ends, units = _raw_ends(ranges, len(targets), signed), scaled.cpu().numpy()
+    scaled, ranges = scale_maps(_without_broken(raws, states), geometry, scale, layers, signed=signed)
+    ends = _raw_ends(ranges, len(targets), signed)
+    units = scaled.cpu().numpy()
     units[[state != "ok" for state in states]] = 0
     units.flags.writeable = False
     return tuple(

@@ -349,14 +349,22 @@ def _apart(a: Point, b: Point, least: float) -> bool:
 
 
 def _locate(x: float, y: float) -> str:
-    across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
-    down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
+    """Describe a point (x, y), in shares of the picture's sides."""
+    across = _side_of(x, 1 / 3, 2 / 3, ("left", "right"))
+    down = _side_of(y, 1 / 3, 2 / 3, ("top", "bottom"))
     if not across and not down:
-        above = "above" if y < 0.5 - MIDDLE else "below" if y > 0.5 + MIDDLE else ""
-        beside = "left of" if x < 0.5 - MIDDLE else "right of" if x > 0.5 + MIDDLE else ""
+        above = _side_of(y, 0.5 - MIDDLE, 0.5 + MIDDLE, ("above", "below"))
+        beside = _side_of(x, 0.5 - MIDDLE, 0.5 + MIDDLE, ("left of", "right of"))
         return f"{' and '.join(filter(None, (above, beside))) or 'in'} the middle of the picture"
     edge = " edge" if not (across and down) and min(x, 1 - x, y, 1 - y) < 0.12 else ""
-    return f"at the {' '.join(word for word in (down, across) if word)}{edge}"
+    return f"at the {' '.join(filter(None, (down, across)))}{edge}"
+
+
+def _side_of(place: float, low: float, high: float, words: tuple[str, str]) -> str:
+    """Return the word for what is below `low` or above `high`; empty between."""
+    if place < low:
+        return words[0]
+    return words[1] if place > high else ""
 
 
 def _ranks(values: Values) -> Floats:

@@ -107,24 +107,31 @@ def method(name: str) -> Method:
 
 def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
-    task = task_of(loaded.adapter)
-    draws_boxes = task.explains("detection")
     attending: set[str] = set()
+    draws_boxes = task_of(loaded.adapter).explains("detection")
     if loaded.gradients and not draws_boxes:
-        attending |= {"attention"} if any(attention.grid for attention in loaded.survey.attentions) else set()
-        attending |= {"rollout", "chefer", "legrad"} if loaded.attends_to_one_grid else set()
+        if any(attention.grid for attention in loaded.survey.attentions):
+            attending.add("attention")
+        if loaded.attends_to_one_grid:
+            attending |= {"rollout", "chefer", "legrad"}
     has_relu = loaded.gradients and any(map(_is_relu, loaded.adapter.module.modules()))
-    return tuple(
-        method
-        for method in METHODS.values()
-        if (method.detectors or not draws_boxes)
-        and (method.family == "mask" or loaded.gradients or (method.layers_optional and loaded.adapter.gradients))
-        and (method.family != "attention" or method.id in attending)
-        and (method.family != "query" or loaded.survey.queries is not None)
-        and (method.family != "path" or loaded.adapter.takes_prompt)
-        and method.family not in task.unsupported_methods
-        and (method.id not in GUIDED or has_relu)
-    )
+    usable = [method for method in METHODS.values() if has_relu or method.id not in GUIDED]
+    return tuple(method for method in usable if _explains(method, loaded, attending))
+
+
+def _explains(method: Method, loaded: LoadedModel, attending: set[str]) -> bool:
+    """Return whether a method can explain a model; `attending`: those whose attention it has."""
+    task = task_of(loaded.adapter)
+    if method.family in task.unsupported_methods or (task.explains("detection") and not method.detectors):
+        return False
+    has_gradients = loaded.gradients or (method.layers_optional and loaded.adapter.gradients)
+    if not has_gradients and method.family != "mask":
+        return False
+    if method.family == "attention":
+        return method.id in attending
+    if method.family == "query":
+        return loaded.survey.queries is not None
+    return method.family != "path" or loaded.adapter.takes_prompt
 
 
 def _is_relu(module: object) -> bool:

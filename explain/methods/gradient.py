@@ -6,7 +6,7 @@ returns one signed float map (h, w), neither clipped nor scaled. Where the gradi
 detection's is 0 nearly everywhere. Equations are those of the papers that `METHODS` names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 
@@ -141,37 +141,53 @@ def _split_boxes(target: Target) -> list[Target]:
     return [replace(target, anchors=(anchor,)) for anchor in target.anchors]
 
 
-def _fill(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
-    """Compute and cache the maps that are missing, of each target alone."""
-    missing = {
-        target: lacking
-        for target in dict.fromkeys(targets)
-        if (lacking := [method for method in methods if (method.id, target) not in evidence.raws])
-    }
-    if not missing:
-        return
-    gradients = _gradients_for(evidence, missing)
-    both_ways = [target.both_ways or target.part == "signed" for target in missing]
-    values = [a.values for a in evidence.layered] + [g.values for row in gradients for g in row]
+class _Maps:
+    """The maps of targets by methods, as a function of activations and gradients."""
 
-    def maps(tensors: Sequence[Tensor]) -> list[list[list[Tensor]]]:
+    def __init__(self, evidence: Evidence, methods: Mapping[Target, Sequence[Method]]) -> None:
+        """Take the methods of each target, and compute the gradients that they read."""
+        self._layered = evidence.layered
+        self._gradients = _gradients_for(evidence, methods)
+        self._methods = [*methods.values()]
+        self._both_ways = [target.both_ways or target.part == "signed" for target in methods]
+        self.values = [a.values for a in self._layered] + [g.values for row in self._gradients for g in row]
+        """The tensors that it is a function of."""
+
+    @property
+    def key(self) -> Hashable:
+        """What the maps depend on besides."""
+        windows = tuple((g.top, g.left, g.shape) for row in self._gradients for g in row)
+        names = tuple(tuple(method.id for method in methods) for methods in self._methods)
+        return tuple(self._both_ways), names, windows
+
+    def __call__(self, tensors: Sequence[Tensor]) -> list[list[list[Tensor]]]:
         """Return the maps by target, method and layer, of `values` or other such tensors."""
         remaining = iter(tensors)
-        activations = [Activation(next(remaining)) for _ in evidence.layered]
-        layered = evidence.layered if tensors is values else activations
-        # Copies, so that their cached values are freed with them.
-        rows = [[replace(g, values=next(remaining)) for g in row] for row in gradients]
-        return [
-            [[_signed(method, both, a, g) for a, g in zip(layered, row, strict=True)] for method in lacking]
-            for both, lacking, row in zip(both_ways, missing.values(), rows, strict=True)
-        ]
+        activations = [Activation(next(remaining)) for _ in self._layered]
+        layered = self._layered if tensors is self.values else activations
+        by_target: list[list[list[Tensor]]] = []
+        for both_ways, methods, row in zip(self._both_ways, self._methods, self._gradients, strict=True):
+            # Copies, so that their cached values are freed with them.
+            gradients = [replace(g, values=next(remaining)) for g in row]
+            pairs = [*zip(layered, gradients, strict=True)]
+            by_target.append([[_signed(method, both_ways, a, g) for a, g in pairs] for method in methods])
+        return by_target
 
-    windows = tuple((g.top, g.left, g.shape) for row in gradients for g in row)
-    names = tuple(tuple(method.id for method in lacking) for lacking in missing.values())
+
+def _fill(evidence: Evidence, methods: Sequence[Method], targets: Sequence[Target]) -> None:
+    """Compute and cache the maps that are missing, of each target alone."""
+    missing: dict[Target, list[Method]] = {}
+    for target in dict.fromkeys(targets):
+        lacking = [method for method in methods if (method.id, target) not in evidence.raws]
+        if lacking:
+            missing[target] = lacking
+    if not missing:
+        return
+    maps = _Maps(evidence, missing)
     # The others search for a vector, or draw numbers.
     plain = all(method.family == "gradient" for lacking in missing.values() for method in lacking)
     with torch.no_grad():
-        by_target = replayed((tuple(both_ways), names, windows), maps, values) if plain else maps(values)
+        by_target = replayed(maps.key, maps, maps.values) if plain else maps(maps.values)
     for (target, lacking), by_method in zip(missing.items(), by_target, strict=True):
         evidence.raws |= {(method.id, target): raws for method, raws in zip(lacking, by_method, strict=True)}
 

@@ -155,6 +155,16 @@ def scorer(evidence: Evidence, targets: Sequence[Target]) -> Callable[[Any], Ten
     return score
 
 
+def _anchors_of(targets: Sequence[Target], scores: Tensor) -> list[tuple[int, ...]]:
+    """Return each target's candidates, or its strongest of (K, N); raise ModelProblem for others."""
+    anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
+    count = scores.shape[1]
+    lost = next((anchor for group in anchors for anchor in group if not 0 <= anchor < count), None)
+    if lost is not None:
+        raise ModelProblem(f"This input has {count} candidates, and {lost} is not among them.")
+    return anchors
+
+
 class _Similarity:
     """The similarity of a masked picture's detections to targets, D-RISE's equation 2.
 
@@ -164,14 +174,13 @@ class _Similarity:
     """
 
     def __init__(self, outputs: Detections, targets: Sequence[Target]) -> None:
-        scores, boxes = outputs.scores[0], outputs.boxes[0].detach().float()
-        anchors = [target.anchors or (int(scores[target.index].argmax()),) for target in targets]
-        count = scores.shape[1]
+        scores = outputs.scores[0]
+        boxes = outputs.boxes[0].detach().float()
+        device = scores.device
+        anchors = _anchors_of(targets, scores)
         flat = [anchor for group in anchors for anchor in group]
-        if lost := [anchor for anchor in flat if not 0 <= anchor < count]:
-            raise ModelProblem(f"This input has {count} candidates, and {lost[0]} is not among them.")
         numbers = [i for i, group in enumerate(anchors) for _ in group]
-        owners, device = [targets[i] for i in numbers], scores.device
+        owners = [targets[i] for i in numbers]
         self._owner = torch.tensor(numbers, device=device)
         self._sizes = torch.tensor([len(anchor) for anchor in anchors], device=device)
         self._boxes = boxes[flat]  # (m, 4)

@@ -6,7 +6,7 @@ decoder error becomes one sentence.
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -94,9 +94,7 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         check_size(image.width, image.height, name, max_pixels)
         if isinstance(source, bytes):
             bounds.check_decoding(image, source, name)
-        plain_jpeg = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and profile_of(image) is None
-        fast = _by_nvjpeg(source) if plain_jpeg and settings().nvjpeg and isinstance(source, bytes) else None
-        pixels, notes = fast or _flatten(image, source)
+        pixels, notes = _read_pixels(image, source, kind)
     except (ImageProblem, MemoryError):
         raise
     except Pillow.DecompressionBombError as error:
@@ -112,10 +110,26 @@ def decode(source: Pillow.Image | bytes, name: str, max_pixels: int) -> tuple[Pi
         several = getattr(image, "is_animated", False)
     if several:
         notes += ("Only the first frame is used.",)
-    plain = kind == "JPEG" and notes in ((), (BY_NVJPEG,)) and source.endswith(b"\xff\xd9") and image.mode == "RGB"
+    return pixels, notes, source if _is_shown_alike(image, source, kind, notes) else b""
+
+
+def _read_pixels(image: Any, source: Pillow.Image | bytes, kind: str) -> tuple[Pixels, tuple[str, ...]]:
+    """Return RGB pixels of an opened image, by nvJPEG where that is set."""
+    is_plain = kind == "JPEG" and image.mode == "RGB" and _orientation(image) == 1 and profile_of(image) is None
+    fast = None
+    if is_plain and settings().nvjpeg and isinstance(source, bytes):
+        fast = _by_nvjpeg(source)
+    return fast or _flatten(image, source)
+
+
+def _is_shown_alike(image: Any, data: bytes, kind: str, notes: tuple[str, ...]) -> bool:
+    """Return whether a file is an RGB JPEG that any browser shows alike."""
+    if kind != "JPEG" or notes not in ((), (BY_NVJPEG,)):
+        return False
+    if image.mode != "RGB" or not data.endswith(b"\xff\xd9"):
+        return False
     # Without metadata.
-    plain = plain and [name for name, _ in image.applist] in ([], ["APP0"])
-    return pixels, notes, source if plain else b""
+    return [name for name, _ in image.applist] in ([], ["APP0"])
 
 
 def _by_nvjpeg(data: bytes) -> tuple[Pixels, tuple[str, ...]] | None:
@@ -525,12 +539,9 @@ def _is_document(file: Any) -> bool:
     tifffile writes an (H, W, C) array as H pages, which says its shape. A crafted file may claim millions of pages,
     which are not counted.
     """
-    if file.pages[0].is_shaped:
-        return False
-    try:
-        return file.pages[MAX_CHANNELS] is not None
-    except IndexError:
-        return False
+    with suppress(IndexError):
+        return not file.pages[0].is_shaped and file.pages[MAX_CHANNELS] is not None
+    return False
 
 
 def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...], int]:
@@ -551,7 +562,10 @@ def _apply_tags(page: Any, array: NDArray[Any], name: str) -> tuple[NDArray[Any]
         upright = array.transpose(1, 0, 2) if orientation > 4 else array
         array = np.flip(upright, _MIRRORED[orientation])
         notes = (TURNED,)
-    array, note = _fill_no_data(array, name, (*NO_DATA, *_stated_no_data(tags)))
+    no_data: tuple[float, ...] = NO_DATA
+    with suppress(KeyError, ValueError):
+        no_data += (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),)
+    array, note = _fill_no_data(array, name, no_data)
     notes += note
     if photometric != RGB or array.dtype != np.uint16 or array.shape[2] != 3:
         return array, notes, 0
@@ -572,14 +586,6 @@ def _invert(array: NDArray[Any], bits: int) -> NDArray[Any]:
     white = array.min() + array.max() if array.dtype.kind == "f" else (1 << bits) - 1
     inverted: NDArray[Any] = white - array
     return inverted
-
-
-def _stated_no_data(tags: Mapping[int, Any]) -> tuple[float, ...]:
-    """Return the number that stands for no data by GDAL's tag; empty without one."""
-    try:
-        return (float(str(tags[GDAL_NO_DATA]).strip("\0 ")),)
-    except (KeyError, ValueError):
-        return ()
 
 
 def _tones_of(array: NDArray[np.uint16], bits: int, data: bytes | None) -> tuple[Pixels, tuple[str, ...]] | None:

@@ -170,7 +170,6 @@ def line_coverage(
 
 
 def _is_lined(field: Field, style: Style) -> bool:
-    """Return whether lines are drawn at levels of a map."""
     if style.mode == "overlay":
         return field.kind != "difference" and not style.cells and bool(style.alpha)
     return style.mode in _LINES
@@ -186,15 +185,6 @@ def _traced_field(samples: Samples, field: Field) -> npt.NDArray[np.float32]:
     return traced.astype(np.float32)
 
 
-def _levels_of(style: Style) -> Sequence[tuple[float, float]]:
-    """Return the levels of lines, and their widths in the screen's pixels."""
-    lines = _LINES[style.mode]
-    if style.mode != "overlay" or style.threshold <= 0:
-        return lines
-    _, thick = lines[0]
-    return ((style.threshold, thick),)
-
-
 def _cover_levels(
     coverage: Sequence[Pixels], traced: npt.NDArray[np.float32], field: Field, style: Style, unit: float
 ) -> None:
@@ -202,7 +192,10 @@ def _cover_levels(
     signs = (1,) if field.kind == "heat" else (1, -1)
     rows, columns = traced.shape
     x0, y0, x1, y1 = field.extent
-    for level, thick in _levels_of(style):
+    levels = _LINES[style.mode]
+    if style.mode == "overlay" and style.threshold > 0:
+        levels = ((style.threshold, levels[0][1]),)
+    for level, thick in levels:
         halves = ((thick + _HALO_MORE) * unit / 2, thick * unit / 2)
         for sign in signs:
             one_sided = sign * traced

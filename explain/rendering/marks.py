@@ -66,7 +66,6 @@ class _Item(NamedTuple):
     chosen: bool
 
     def of_kind(self, kind: str) -> list[Mark]:
-        """Return its marks of one kind."""
         return [mark for mark in self.marks if mark.kind == kind]
 
 
@@ -119,7 +118,6 @@ def _draw_areas(out: Pixels, item: _Item, line: int) -> list[tuple[tuple[int, in
 
 
 def _draw_box(out: Pixels, item: _Item, line: int, color: Color) -> None:
-    """Draw a thing's polygons in place, in its own colour or this one."""
     ink = color if item.color is None else item.color
     thick = line
     if item.color is not None or color != WHITE:

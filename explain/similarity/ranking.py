@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -153,6 +153,27 @@ class Evaluation:
         return {"mAP": self.mean_ap, "rank": ranks, "queries": len(self.queries), "without_match": self.without_match}
 
 
+def _read_pattern(names: str) -> re.Pattern[str]:
+    """Return the regular expression of names; raise ModelProblem for one that tells no persons."""
+    try:
+        pattern = re.compile(NAMES if names == "market1501" else names)
+    except re.error as error:
+        raise ModelProblem(f"The names {names!r} are no regular expression ({error}): try {NAMES!r}.") from error
+    if "person" not in pattern.groupindex:
+        raise ModelProblem(f"The names {names!r} have no group (?P<person>…): give one such as {NAMES!r}.")
+    return pattern
+
+
+def _find_persons(
+    source: Any, pattern: re.Pattern[str], ignored: Collection[str]
+) -> Iterator[tuple[Item, re.Match[str]]]:
+    """Yield pictures whose names tell a person, with what they tell."""
+    for item in find(source):
+        match = pattern.search(item.key)
+        if match is not None and match["person"] not in ignored:
+            yield item, match
+
+
 def evaluate(
     explainer: Explainer,
     queries: Any,
@@ -170,18 +191,9 @@ def evaluate(
     is ignored, and 0000 is wrong for every query. `names`: "market1501" for `NAMES`, or a regular expression with the
     groups `person` and, where names tell it, `camera`. Raises ModelProblem where it fits no name, or no query counts.
     """
-    try:
-        pattern = re.compile(NAMES if names == "market1501" else names)
-    except re.error as error:
-        raise ModelProblem(f"The names {names!r} are no regular expression ({error}): try {NAMES!r}.") from error
-    if "person" not in pattern.groupindex:
-        raise ModelProblem(f"The names {names!r} have no group (?P<person>…): give one such as {NAMES!r}.")
-    listed = [
-        (side, item, match)
-        for side, source, ignored in (("query", queries, ("-1", "0000")), ("gallery", gallery, ("-1",)))
-        for item in find(source)
-        if (match := pattern.search(item.key)) and match["person"] not in ignored
-    ]
+    pattern = _read_pattern(names)
+    listed = [("query", *found) for found in _find_persons(queries, pattern, ignored=("-1", "0000"))]
+    listed += [("gallery", *found) for found in _find_persons(gallery, pattern, ignored=("-1",))]
     embedded, failed = embed_all(explainer, [item for _, item, _ in listed], preprocessing, progress)
     shots: dict[str, list[_Shot]] = {"query": [], "gallery": []}
     for number, sha256, vector in embedded:

@@ -247,6 +247,17 @@ def similarity(
     return explainer.with_oom_fallback(work)
 
 
+def _state_of(raws: Sequence[Sequence[NDArray[np.float32]]], score: float) -> State:
+    """Return what two pictures' raw maps are worth; `score`: the cosine of their vectors."""
+    if not all(np.isfinite(raw).all() for maps in raws for raw in maps):
+        return "not a number"
+    if score > SAME:
+        return "same"
+    if not all(any(raw.any() for raw in maps) for maps in raws):
+        return "no evidence"
+    return "ok"
+
+
 def _compare(
     pair: Sequence[Evidence], method: Method
 ) -> tuple[list[NDArray[np.float32]], float, State, list[list[NDArray[np.float32]]]]:
@@ -268,13 +279,7 @@ def _compare(
             maps = [_subtract_against(method, a[0], as_map(next(slopes), layer)[0]) for a, layer in sides]
             placed = place_views([raw.float()[None] for raw in maps], evidence.layers)
             raws.append([raw[0].cpu().numpy() for raw in placed.values()])
-    state: State = "ok"
-    if not all(np.isfinite(raw).all() for maps in raws for raw in maps):
-        state = "not a number"
-    elif score > SAME:
-        state = "same"
-    elif not all(any(raw.any() for raw in maps) for maps in raws):
-        state = "no evidence"
+    state = _state_of(raws, score)
     return [unit.detach().cpu().numpy() for unit in units], score, state, raws
 
 

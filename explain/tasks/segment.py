@@ -195,31 +195,41 @@ def _find_regions(options: Options, predictions: Sequence[Prediction], evidence:
     """Return the options' regions or pixels, or the `top_k` largest regions."""
     adapter = cast("Segmenter", evidence.loaded.adapter)
     outputs: Segmentation = evidence.outputs
-    (height, width), classes = outputs.size, outputs.classes
-    names = [name for name in options.targets if not isinstance(name, (tuple, list))]
-    places: list[tuple[int, int]] = []
-    for place, index in (pair for pair in options.targets if isinstance(pair, (tuple, list))):
-        if not 0 <= place < height * width:
-            raise ModelProblem(f"There is no pixel {place}: the answer has {height * width}, counted from 0.")
-        places.append((int(place), class_index(index, adapter.labels)))
     span: Span = "pixel" if options.per == "pixel" else "region"
 
     def target(place: int, index: int) -> AreaTarget:
         area = AreaTarget(index, adapter.labels[index], (place,), span=span)
         return area.with_pixels(adapter.around(outputs, place, span))
 
-    if places:
-        return [target(*pair) for pair in places]
+    pairs = [asked for asked in options.targets if isinstance(asked, (tuple, list))]
+    if pairs:
+        return [target(_check_pixel(place, outputs), class_index(index, adapter.labels)) for place, index in pairs]
+    names = [name for name in options.targets if not isinstance(name, (tuple, list))]
     if options.at:
         check_in_picture(options.at, evidence)
         x, y = adapter.find_pixel(outputs, evidence.geometry, *np.reshape(options.at, (-1, 2)).mean(0).tolist())
-        return [target(y * width + x, class_index(name, adapter.labels)) for name in names or (int(classes[y, x]),)]
+        asked = names or (int(outputs.classes[y, x]),)
+        place = y * outputs.size[1] + x
+        return [target(place, class_index(name, adapter.labels)) for name in asked]
     classes_asked = {class_index(name, adapter.labels) for name in names}
-    numbers, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
-    regions = [(int(classes.flat[at]), int(at), int(size)) for _, at, size in zip(numbers, first, sizes, strict=True)]
-    regions.sort(key=lambda region: (adapter.is_background(region[0]), -region[2]))
+    regions = _largest_regions(outputs, adapter)
     chosen = [region for region in regions if not classes_asked or region[0] in classes_asked][: options.top_k]
     return [target(at, index) for index, at, _ in chosen]
+
+
+def _check_pixel(place: int, outputs: Segmentation) -> int:
+    """Return a pixel's number; raise ModelProblem for one that the answer does not have."""
+    height, width = outputs.size
+    if not 0 <= place < height * width:
+        raise ModelProblem(f"There is no pixel {place}: the answer has {height * width}, counted from 0.")
+    return int(place)
+
+
+def _largest_regions(outputs: Segmentation, adapter: Segmenter) -> list[tuple[int, int, int]]:
+    """Return each region's class, first pixel and size, the largest first, backgrounds last."""
+    _, first, sizes = np.unique(outputs.regions, return_index=True, return_counts=True)
+    regions = [(int(outputs.classes.flat[at]), int(at), int(size)) for at, size in zip(first, sizes, strict=True)]
+    return sorted(regions, key=lambda region: (adapter.is_background(region[0]), -region[2]))
 
 
 def _find_classes(options: Options, predictions: Sequence[Prediction], evidence: Evidence) -> list[AreaTarget]:

@@ -171,41 +171,27 @@ def agreement_sentence(explanation: Result, pair: tuple[int, int] | None = None)
     maps = [i for i in asked if explanation.heatmaps[i].measured.state == "ok"]
     if len(maps) < 2:
         return f"Empty maps cannot be compared: {listing([labels[i] for i in asked if i not in maps])}."
-    if pair is None and len(maps) > 2 and _share_place(explanation, maps):
+    every = combinations(maps, 2)
+    if pair is None and len(maps) > 2 and all(explanation.overlap(*each) >= SAME_PLACE for each in every):
         return f"All {NUMBERS.get(len(maps), len(maps))} maps highlight the same place."
-    first, second = maps[:2]
-    elsewhere = "other places" if pair is None else "different places"
-    overlap = explanation.overlap(first, second)
-    where = "the same place" if overlap >= SAME_PLACE else elsewhere
-    verdict = _begin_of_best(explanation, first, second) if pair is None else _begin_of_pair(explanation, first, second)
-    return f"{verdict} {where} ({percent(overlap)} overlap)."
+    return _compare_two(explanation, maps[0], maps[1], asked=pair is not None)
 
 
-def _share_place(explanation: Result, maps: Sequence[int]) -> bool:
-    """Return whether any two of these maps highlight the same place."""
-    return all(explanation.overlap(*each) >= SAME_PLACE for each in combinations(maps, 2))
-
-
-def _is_checked(explanation: Result, first: int, second: int) -> bool:
-    """Return whether one of two maps is known to show something else than evidence."""
+def _compare_two(explanation: Result, first: int, second: int, *, asked: bool) -> str:
+    """Describe the agreement of two maps, `asked` for or of the two best answers."""
     known = map(explanation.known_checks, (first, second))
-    return any(checks is not None and checks.shows for checks in known)
-
-
-def _begin_of_best(explanation: Result, first: int, second: int) -> str:
-    """Return the beginning of the sentence on the maps of the two best answers."""
-    wording = explanation.task.wording
-    best, runner_up = (wording.name_map(explanation, i).replace(", ", " ") for i in (first, second))
-    verb = "marks" if _is_checked(explanation, first, second) else "rests on"
-    return f"{capital(best)}; {runner_up} {verb}"
-
-
-def _begin_of_pair(explanation: Result, first: int, second: int) -> str:
-    """Return the beginning of the sentence on two maps that were asked for."""
-    both = " and ".join(explanation.heatmaps[i].target.label for i in (first, second))
-    if _is_checked(explanation, first, second):
-        return f"The maps of {both} mark"
-    return f"The evidence for {both} lies in"
+    is_independent = any(checks is not None and checks.shows for checks in known)
+    overlap = explanation.overlap(first, second)
+    elsewhere = "different places" if asked else "other places"
+    where = "the same place" if overlap >= SAME_PLACE else elsewhere
+    if asked:
+        both = " and ".join(explanation.heatmaps[i].target.label for i in (first, second))
+        verdict = f"The maps of {both} mark" if is_independent else f"The evidence for {both} lies in"
+    else:
+        wording = explanation.task.wording
+        best, runner_up = (wording.name_map(explanation, i).replace(", ", " ") for i in (first, second))
+        verdict = f"{capital(best)}; {runner_up} {'marks' if is_independent else 'rests on'}"
+    return f"{verdict} {where} ({percent(overlap)} overlap)."
 
 
 def count_likely(explanation: Result) -> int:
@@ -356,47 +342,78 @@ def _come_early(explanation: Result, layers: Collection[str]) -> bool:
 
 def _find_of_evidence(explanation: Result, index: int) -> Iterator[Finding]:
     """Find limitations of a map that is not empty."""
-    heatmap = explanation.heatmaps[index]
-    method, label = METHODS[heatmap.method], heatmap.target.label
-    if not method.per_class:
-        text = f"{method.name} shows {method.shows}, not the evidence for {label}."
-        yield Finding("not per class", "caution", text)
-    elif (alike := _find_alike(explanation, index)) is not None:
-        text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
-        yield Finding("alike", "caution", text)
+    yield from _find_for_class(explanation, index)
     yield from _find_on_border(explanation, index)
-    spread = explanation.statistics[index].half_heat_area
-    # Contrast maps also come from fine layers, where an even scatter is normal.
-    if explanation.task.evaluation == "classes" and explanation.options.part != "contrast" and spread >= EVEN:
-        text = (
-            f"Half of the evidence is scattered over {percent(spread)} {area_name(heatmap.geometry)} (an even spread: "
-            f"{percent(0.5)}): the map shows no place that {label} rests on."
-        )
-        if method.at_layers and _come_early(explanation, heatmap.layers):
-            default = ", ".join(explanation.evidence.loaded.default_layers)
-            text += f" The layer may come too early: the model's usual one is {default}."
-        yield Finding("scattered", "caution", text)
-    numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
-    if numbers is not None and not numbers.hit:
-        text = (
-            f"The strongest evidence for {label} is outside its box: the map does not show why the object was found "
-            "there."
-        )
-        yield Finding("outside box", "caution", text)
-    model, question = explanation.model, question_of(explanation.options.part)
-    tests = reliabilities(explanation.evidence.loaded, model, question)
-    measured, usual = tests.get(method.id), tests.get(model.method)
-    if measured is not None and measured.fails:
-        yield Finding("measured", "caution", f"{method.name}. {measured.sentence}")
-    elif measured is not None and usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
-        text = f"{method.name}. {measured.sentence} {METHODS[model.method].name} has {percent(usual.hit[0])}."
-        yield Finding("measured", "caution", text)
-    if (independent := find_independent(explanation, index)) is not None:
+    yield from _find_scattered(explanation, index)
+    yield from _find_outside_box(explanation, index)
+    yield from _find_measured(explanation, index)
+    independent = find_independent(explanation, index)
+    if independent is not None:
         yield independent[1]
-    height, width = max((raw.shape for raw in heatmap.raw), key=lambda shape: shape[0] * shape[1])
+    height, width = max((raw.shape for raw in explanation.heatmaps[index].raw), key=math.prod)
     if height * width <= 400:
         text = f"The map was computed on {height} by {width} cells: its smooth edges are interpolated, not measured."
         yield Finding("coarse", "note", text)
+
+
+def _find_for_class(explanation: Result, index: int) -> Iterator[Finding]:
+    heatmap = explanation.heatmaps[index]
+    method = METHODS[heatmap.method]
+    label = heatmap.target.label
+    if not method.per_class:
+        text = f"{method.name} shows {method.shows}, not the evidence for {label}."
+        yield Finding("not per class", "caution", text)
+        return
+    alike = _find_alike(explanation, index)
+    if alike is not None:
+        text = f"The map for {label} is nearly identical to the one for {alike}: it does not show what sets them apart."
+        yield Finding("alike", "caution", text)
+
+
+def _find_scattered(explanation: Result, index: int) -> Iterator[Finding]:
+    # Contrast maps also come from fine layers, where an even scatter is normal.
+    if explanation.task.evaluation != "classes" or explanation.options.part == "contrast":
+        return
+    spread = explanation.statistics[index].half_heat_area
+    is_scattered = spread >= EVEN
+    if not is_scattered:
+        return
+    heatmap = explanation.heatmaps[index]
+    text = (
+        f"Half of the evidence is scattered over {percent(spread)} {area_name(heatmap.geometry)} (an even spread: "
+        f"{percent(0.5)}): the map shows no place that {heatmap.target.label} rests on."
+    )
+    if METHODS[heatmap.method].at_layers and _come_early(explanation, heatmap.layers):
+        default = ", ".join(explanation.evidence.loaded.default_layers)
+        text += f" The layer may come too early: the model's usual one is {default}."
+    yield Finding("scattered", "caution", text)
+
+
+def _find_outside_box(explanation: Result, index: int) -> Iterator[Finding]:
+    numbers = explanation.box_numbers(index) if explanation.options.per != "picture" else None
+    if numbers is None or numbers.hit:
+        return
+    label = explanation.heatmaps[index].target.label
+    text = (
+        f"The strongest evidence for {label} is outside its box: the map does not show why the object was found there."
+    )
+    yield Finding("outside box", "caution", text)
+
+
+def _find_measured(explanation: Result, index: int) -> Iterator[Finding]:
+    model = explanation.model
+    method = METHODS[explanation.heatmaps[index].method]
+    tests = reliabilities(explanation.evidence.loaded, model, question_of(explanation.options.part))
+    measured = tests.get(method.id)
+    usual = tests.get(model.method)
+    if measured is None:
+        return
+    text = f"{method.name}. {measured.sentence}"
+    if measured.fails:
+        yield Finding("measured", "caution", text)
+    elif usual is not None and usual.hit[1] - measured.hit[2] > MUCH_BETTER:
+        better = f"{METHODS[model.method].name} has {percent(usual.hit[0])}."
+        yield Finding("measured", "caution", f"{text} {better}")
 
 
 def _find_on_border(explanation: Result, index: int) -> Iterator[Finding]:

@@ -262,26 +262,21 @@ class _Comparison:
     def __init__(self, heatmap: Heatmap, sha256: str, inside: Values | None) -> None:
         """Take a map, its picture's sha256, and each cell's share in its box."""
         self._true = heatmap.coarse
-        self._outlined: NDArray[np.bool_] | None = None
+        self.outlined: NDArray[np.bool_] | None = None
         self.chance = chance_level(heatmap, sha256)
         """The similarity that unrelated whole maps stay below."""
         self.threshold = self.chance
         """The same of what is compared."""
         box = None if inside is None else inside > 0.5
         if box is not None and (outline(self._true) & box).any():
-            self._outlined = box
+            self.outlined = box
             self.threshold = outline_chance(heatmap, box, sha256)
-
-    @property
-    def is_of_outlines(self) -> bool:
-        """Whether outlines in the box are compared."""
-        return self._outlined is not None
 
     def similarity(self, values: Values) -> float:
         """Return the similarity of a map to the true one."""
-        if self._outlined is None:
+        if self.outlined is None:
             return rank_correlation(self._true, values)
-        return iou(outline(self._true) & self._outlined, outline(values) & self._outlined)
+        return iou(outline(self._true) & self.outlined, outline(values) & self.outlined)
 
 
 def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progress: Progress) -> Scramble:
@@ -307,7 +302,7 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
             break
     known = _correlate_references(explanation, heatmap, box, filled or empty)
     in_box = known.pop("box", 0.0)
-    middle = _median_map(filled, similarities) if filled else empty[0]
+    middle = filled[similarities.index(statistics.median_low(similarities))] if filled else empty[0]
     share: float | None = None
     if filled and inside is not None:
         share = float((middle * inside).sum() / middle.sum())
@@ -317,14 +312,9 @@ def _draw_until_clear(explanation: Result, heatmap: Heatmap, index: int, progres
         comparison.threshold,
         known,
         len(empty),
-        keeps_box=in_box > comparison.chance if comparison.is_of_outlines else None,
+        keeps_box=in_box > comparison.chance if comparison.outlined is not None else None,
         inside=share,
     )
-
-
-def _median_map(maps: Sequence[Values], similarities: Sequence[float]) -> Values:
-    """Return the map of the median similarity."""
-    return maps[similarities.index(statistics.median_low(similarities))]
 
 
 def _mask_boxes(explanation: Result, heatmap: Heatmap, index: int) -> Values | None:

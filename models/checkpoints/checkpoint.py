@@ -5,7 +5,7 @@ import itertools
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -78,6 +78,14 @@ def read(path: Path) -> dict[str, Tensor]:
     return open_(path).tensors
 
 
+def _extras_in(contents: Any, sets: Collection[str]) -> dict[str, Any]:
+    """Return what a file holds beside tensors and `sets` of them, by name."""
+    if not isinstance(contents, dict):
+        return {}
+    named = {name: value for name, value in contents.items() if isinstance(name, str) and name not in sets}
+    return {name: value for name, value in named.items() if not isinstance(value, torch.Tensor)}
+
+
 def open_(path: Path, key: str = "") -> Checkpoint:
     """Read a whole checkpoint; `key` chooses among several sets of tensors."""
     contents = _contents(path)
@@ -86,7 +94,8 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         raise WeightsProblem(f"{path} holds no state_dict: save the model's state_dict instead.")
     if key and key not in sets:
         choices = " or ".join(repr(name) for name in sets if name)
-        raise WeightsProblem(f"{path} has no tensors under {key!r}{f': say {choices}' if choices else ''}.")
+        advice = f": say {choices}" if choices else ""
+        raise WeightsProblem(f"{path} has no tensors under {key!r}{advice}.")
     chosen = key or min(sets, key=lambda name: _rank(name, sets[name][0]))
     tensors, whole = sets[chosen]
     nbytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -95,12 +104,7 @@ def open_(path: Path, key: str = "") -> Checkpoint:
         raise WeightsProblem(f"{path} states {nbytes >> 20:,} MB of tensors, far more than it holds: save it again.")
     # Averaged weights have as many tensors, a loss or a discriminator has fewer.
     others = tuple(name for name in sets if name != chosen and 2 * len(sets[name][0]) > len(tensors))
-    extras = {
-        name: value
-        for name, value in (contents.items() if isinstance(contents, dict) else ())
-        if isinstance(name, str) and not isinstance(value, torch.Tensor) and name not in sets
-    }
-    return Checkpoint(_strip_prefixes(tensors), chosen, others, extras, whole)
+    return Checkpoint(_strip_prefixes(tensors), chosen, others, _extras_in(contents, sets), whole)
 
 
 def _contents(path: Path) -> Any:
@@ -190,6 +194,15 @@ def check_names(path: Path, names: Iterable[str]) -> None:
         seen.add(name)
 
 
+def _tensors_in(parts: dict[Any, Any]) -> dict[str, Tensor]:
+    """Return the tensors of a dictionary: itself where it holds nothing else."""
+    tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}
+    if len(tensors) == len(parts):
+        # The file's own dictionary carries more than its items (_strip_prefixes).
+        return cast("dict[str, Tensor]", parts)
+    return tensors
+
+
 def _sets(
     value: Any, visits: Iterator[int], name: str = "", depth: int = 0
 ) -> Iterator[tuple[str, tuple[dict[str, Tensor], str]]]:
@@ -199,16 +212,13 @@ def _sets(
         return
     _count_visit(visits)
     if isinstance(value, StandIn) and "_modules" in parts and "_parameters" in parts:
-        if tensors := dict(_tensors_of(value, visits)):
+        tensors = dict(_tensors_of(value, visits))
+        if tensors:
             yield name, (tensors, value.qualified_name)
         return
-    if any(isinstance(part, torch.Tensor) for part in parts.values()):
-        tensors = {key: part for key, part in parts.items() if isinstance(part, torch.Tensor) and isinstance(key, str)}
-        if len(tensors) == len(parts):
-            # The file's own dictionary carries more than its items (_strip_prefixes).
-            tensors = cast("dict[str, Tensor]", parts)
-        if tensors:
-            yield name, (tensors, "")
+    tensors = _tensors_in(parts)
+    if tensors:
+        yield name, (tensors, "")
     for key, part in parts.items():
         if isinstance(key, str) and not any(word in key.lower() for word in _NO_MODEL):
             yield from _sets(part, visits, f"{name}.{key}" if name else key, depth + 1)

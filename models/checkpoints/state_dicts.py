@@ -117,7 +117,6 @@ def new_head(module: nn.Module, tensors: Tensors) -> str:
 
 
 def _layer_of(group: Tensors) -> nn.Module:
-    """Build the linear layer or the norm of these tensors, by their names."""
     weight = group["weight"]
     if weight.ndim == 2:
         return nn.Linear(weight.shape[-1], len(weight), bias="bias" in group)
@@ -126,7 +125,6 @@ def _layer_of(group: Tensors) -> nn.Module:
 
 
 def _sequence_at(root: nn.Module, path: str) -> nn.Module:
-    """Return the module at a path, with sequences where there is none yet."""
     inner = root
     for part in path.split(".") if path else ():
         if part not in inner._modules:

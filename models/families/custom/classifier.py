@@ -150,7 +150,7 @@ class Trial:
                 self._check_order(attempt.how)
         assert first is not None and first.result.error is not None
         error = first.result.error
-        raise self._problem(error, first.how, of_any_size=search.is_of_any_size) from error
+        raise self._problem(error, first.how, of_any_size=len(search.reached) == 1) from error
 
     def _check_order(self, how: Preprocessing) -> None:
         """Raise ModelProblem for a module that takes a picture with its channels last."""
@@ -296,13 +296,9 @@ class _Untried(Generic[Item]):
 
     def add(self, item: Item, *, first: bool = False) -> None:
         """List an item, as the last or the `first`, unless it was listed before."""
-        if item in self._listed:
-            return
-        self._listed.add(item)
-        if first:
-            self._waiting.appendleft(item)
-        else:
-            self._waiting.append(item)
+        if item not in self._listed:
+            self._listed.add(item)
+            self._waiting.insert(0 if first else len(self._waiting), item)
 
 
 class _InputSearch:
@@ -312,44 +308,28 @@ class _InputSearch:
         self._trial = trial
         stated = trial.stated
         self._expected = stated.channels_in or len(stated.mean or ()) or len(stated.std or ()) or None
-        """How many channels the stated preprocessing has."""
         self._counts = _Untried([self._expected or getattr(trial.module, "channels", None) or 3])
-        """Numbers of channels."""
-        self._reached: set[int] = set()
+        self.reached: set[int] = set()
         """Numbers of features in which pictures reached a linear layer that takes another number."""
-
-    @property
-    def is_of_any_size(self) -> bool:
-        """Whether a linear layer was reached by as many features whatever the picture's size."""
-        return len(self._reached) == 1
 
     def attempts(self) -> Iterator[_Attempt]:
         """Yield passes of inputs, while there are others to try."""
-        for channels in self._counts:
-            yield from self._attempts_with(channels)
-
-    def _attempts_with(self, channels: int) -> Iterator[_Attempt]:
-        """Yield passes of inputs of so many channels."""
         sides = self._trial.stated.sides
-        sizes = _Untried([(sides, "the numbers")] if sides else usual_sizes(self._trial.module))
-        for size, why in sizes:
-            how = self._trial.input_of(size, channels)
-            result = self._trial.run(photographs(how)[0])
-            yield _Attempt(how, why, result)
-            taken = self._trial.channels_taken(result, channels, self._expected)
-            self._add_channels(taken)
-            if taken not in (None, channels) or isinstance(result.error, NO_SIZE):
-                return
-            fitting = None if sides else self._fitting_side(size, result)
-            if fitting is not None:
-                sizes.add(((fitting, fitting), ""), first=True)
-
-    def _add_channels(self, taken: int | None) -> None:
-        """List a number of channels that a module takes; 1 where it is unknown."""
-        if taken is None and not self._expected:
-            taken = 1
-        if taken and taken <= MAX_CHANNELS:
-            self._counts.add(taken)
+        for channels in self._counts:
+            sizes = _Untried([(sides, "the numbers")] if sides else usual_sizes(self._trial.module))
+            for size, why in sizes:
+                how = self._trial.input_of(size, channels)
+                result = self._trial.run(photographs(how)[0])
+                yield _Attempt(how, why, result)
+                taken = self._trial.channels_taken(result, channels, self._expected)
+                other = 1 if taken is None and not self._expected else taken
+                if other and other <= MAX_CHANNELS:
+                    self._counts.add(other)
+                if taken not in (None, channels) or isinstance(result.error, NO_SIZE):
+                    break
+                fitting = None if sides else self._fitting_side(size, result)
+                if fitting is not None:
+                    sizes.add(((fitting, fitting), ""), first=True)
 
     def _fitting_side(self, size: tuple[int, int], result: Pass) -> int | None:
         """Return the side that fits the linear layer at which a pass failed."""
@@ -358,7 +338,7 @@ class _InputSearch:
         part, shape = result.inputs[-1]
         if not isinstance(part, nn.Linear):
             return None
-        self._reached.add(shape[-1])
+        self.reached.add(shape[-1])
         # What reaches a linear layer grows with the picture's area.
         side = round(math.sqrt(math.prod(size) * part.in_features / shape[-1]))
         return side if 0 < side <= MAX_INPUT_SIDE else None
@@ -465,7 +445,6 @@ class _Answers:
     """(1, n) each, where `maps` (pixels, n)."""
     maps: bool
     last: nn.Module | None
-    """The layer that made them."""
     bare: bool
     """Whether they have no bounds, whatever they happen to be."""
     known: bool
@@ -473,7 +452,6 @@ class _Answers:
 
     @property
     def count(self) -> int:
-        """How many numbers an answer has."""
         return self.rows[0].shape[1]
 
     @property
@@ -507,18 +485,10 @@ def probe(module: nn.Module, stated: PreprocessingTable, spec: ModelSpec, task: 
     if activation:
         notes += ("Its logits are explained, before its last activation.",)
     kind, kind_notes = _infer_kind(task, answers, activation)
-    return ProbeResult(
-        task=task,
-        count=2 if answers.count == 1 and kind != "numbers" else answers.count,
-        kind=kind,
-        preprocessing=preprocessing,
-        why=why,
-        notes=notes + kind_notes,
-        step=step,
-        pixels=answers.maps and task == "regress",
-        activation=activation,
-        differentiates=trial.differentiates,
-    )
+    count = 2 if answers.count == 1 and kind != "numbers" else answers.count
+    pixels = answers.maps and task == "regress"
+    notes += kind_notes
+    return ProbeResult(task, count, kind, preprocessing, why, notes, step, pixels, activation, trial.differentiates)
 
 
 def _ask(trial: Trial, pictures: Sequence[Tensor]) -> _Answers:
@@ -547,10 +517,7 @@ def _activations_of(task: Task, count: int) -> tuple[type[nn.Module], ...]:
 
 
 def _infer_kind(task: Task, answers: _Answers, activation: str) -> tuple[Kind, tuple[str, ...]]:
-    """Return the kind of a module's answers, and a note where it is inferred.
-
-    `activation`: the path of a last activation that was removed.
-    """
+    """Return the kind of answers, and a note; `activation`: what was removed."""
     if task in ("regress", "embed"):
         return "numbers", ()
     bare = bool(activation) or answers.bare

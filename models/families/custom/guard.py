@@ -271,7 +271,6 @@ class _Snapshot:
 
     def _add(self, value: Any, depth: int) -> None:
         """Add what an attribute holds."""
-        kind = type(value)
         if isinstance(value, (nn.Module, type)):
             return
         if isinstance(value, Tensor):
@@ -280,23 +279,20 @@ class _Snapshot:
         if depth == MAX_DEPTH or len(self._seen) == MAX_OBJECTS or id(value) in self._seen:
             return
         self._seen.add(id(value))
-        inner: Any = ()
-        if kind in (tuple, frozenset):
+        kind = type(value)
+        undo = _undo_of(value)
+        inner: Collection[Any] = ()
+        if undo is not None:
+            self._undo.append(undo)
+        elif kind in (tuple, frozenset):
             inner = value
         elif kind is np.random.Generator:
             inner = (value.bit_generator,)
-        elif isinstance(value, np.random.BitGenerator):
-            self._undo.append((setattr, value, "state", value.state))
-        elif kind is random.Random:
-            self._undo.append((value.setstate, value.getstate()))
-        elif kind in (torch.Generator, np.random.RandomState):
-            self._undo.append((value.set_state, value.get_state()))
-        elif kind is np.ndarray:
-            self._undo += [(np.copyto, value, value.copy())] if value.flags.writeable else []
-        elif kind in _CONTAINERS or isinstance(getattr(value, "__dict__", None), dict):
-            container = value if kind in _CONTAINERS else value.__dict__
-            inner = _items(container)
-            self._undo.append((_refill, container, container.copy()))
+        elif kind is not np.ndarray:
+            container = value if kind in _CONTAINERS else getattr(value, "__dict__", None)
+            if isinstance(container, _CONTAINERS):
+                inner = _items(container)
+                self._undo.append((_refill, container, container.copy()))
         for each in inner:
             if type(each) not in _ATOMS:
                 self._add(each, depth + 1)
@@ -334,6 +330,20 @@ class _Snapshot:
 def _is_atom(value: Any) -> bool:
     kind = type(value)
     return kind in _ATOMS or (kind is tuple and _ATOMS.issuperset(map(type, value)))
+
+
+def _undo_of(value: Any) -> tuple[Any, ...] | None:
+    """Return a function that puts back an object's state, and its arguments, or None."""
+    kind = type(value)
+    if isinstance(value, np.random.BitGenerator):
+        return setattr, value, "state", value.state
+    if kind is random.Random:
+        return value.setstate, value.getstate()
+    if kind in (torch.Generator, np.random.RandomState):
+        return value.set_state, value.get_state()
+    if kind is np.ndarray and value.flags.writeable:
+        return np.copyto, value, value.copy()
+    return None
 
 
 def _items(container: Any) -> Collection[object]:

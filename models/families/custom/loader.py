@@ -9,7 +9,7 @@ import hashlib
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.machinery import PathFinder
 from inspect import isroutine, signature
@@ -226,37 +226,49 @@ def _arch(path: Path, saved: Checkpoint) -> tuple[str, list[Unknown], list[str]]
     """Return the architecture or a question about it, and notes on what was inferred."""
     fitting, beside = _identify(saved)
     if fitting and not beside:
-        # Programs of training note the architecture under many names.
-        keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
-        values = [table.get(key) for table in saved.tables() for key in keys]
-        hints = [re.sub("[-_]", "", hint.lower()) for hint in (*values, path.stem) if isinstance(hint, str)]
-        names = [state_dicts.short_name(name) for name in fitting]
-        # The same network in both libraries is one.
-        names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
-        plain = {name: name.removeprefix("timm/").replace("_", "") for name in names}
-        first, *others = sorted(names, key=lambda name: not any(plain[name] in hint for hint in hints))
+        first, *others = _likeliest_first(path, saved, fitting)
         rest = f", and of {' and '.join(others[:2])} too (--arch)" if others else ""
         return first, [], [f"Its tensors are those of {first}{rest}."]
-    if saved.whole and saved.whole.startswith("models.yolo."):
+    if saved.whole.startswith("models.yolo."):
         raise WeightsProblem(
             f"{path.name} is a checkpoint of the YOLOv5 repository, which needs its code: export it there (python "
             f"export.py --weights {path.name} --include onnx), and give the .onnx."
         )
-    package, name = saved.whole.partition(".")[0], saved.whole.rpartition(".")[2]
-    question = "Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
-    if package not in ("", name, "__main__"):
-        question = (
-            f"It holds a whole {name} of {package}, and none of its code is run: which class of yours builds it, "
-            "their_file.py:ClassName (in Python, give the module itself)?"
-        )
-    elif name:
-        question = f"It holds a whole {name}. {question}"
-    elif fitting:
-        question = (
-            f"It holds a {state_dicts.short_name(fitting[0])} without its head, and {' and '.join(beside[:3])} beside "
-            "it: which class of yours builds it, their_file.py:ClassName (in Python, give the module itself)?"
-        )
+    question = _ask_for_arch(saved.whole, fitting, beside)
     return "", [Unknown("arch", question, tuple(_classes_beside(path, saved))[:8])], []
+
+
+def _likeliest_first(path: Path, saved: Checkpoint, fitting: Sequence[str]) -> list[str]:
+    """Return the names of architectures, first those that a file or its name has."""
+    # Programs of training note the architecture under many names.
+    keys = ("arch", "architecture", "model_name", "model", "backbone", "name")
+    values = [table.get(key) for table in saved.tables() for key in keys]
+    hints = [re.sub("[-_]", "", hint.lower()) for hint in (*values, path.stem) if isinstance(hint, str)]
+    names = [state_dicts.short_name(name) for name in fitting]
+    # The same network in both libraries is one.
+    names = [name for name in names if name.removeprefix("timm/") not in names or name[:5] != "timm/"]
+
+    def is_unhinted(name: str) -> bool:
+        plain = name.removeprefix("timm/").replace("_", "")
+        return not any(plain in hint for hint in hints)
+
+    return sorted(names, key=is_unhinted)
+
+
+def _ask_for_arch(whole: str, fitting: Sequence[str], beside: Sequence[str]) -> str:
+    """Return the question for the architecture of a `whole` module, or of tensors."""
+    package = whole.partition(".")[0]
+    name = whole.rpartition(".")[2]
+    question = "Which architecture is it: a name of torchvision or timm, or their_file.py:ClassName?"
+    builder = "which class of yours builds it, their_file.py:ClassName (in Python, give the module itself)?"
+    if package not in ("", name, "__main__"):
+        return f"It holds a whole {name} of {package}, and none of its code is run: {builder}"
+    if name:
+        return f"It holds a whole {name}. {question}"
+    if fitting:
+        known = state_dicts.short_name(fitting[0])
+        return f"It holds a {known} without its head, and {' and '.join(beside[:3])} beside it: {builder}"
+    return question
 
 
 def _strip_prefixes(saved: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any]]]:

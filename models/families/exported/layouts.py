@@ -148,18 +148,22 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
         found = _infer_of_rows(outputs[0], size, named, ultralytics)
         if found is not None:
             return found
-    raise _unknown_layout(outputs, named)
+    shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
+    if all(out.ndim > 3 for out in outputs):
+        raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
+    if all(out.ndim != 3 for out in outputs):
+        raise ModelProblem(f"Its outputs, {shapes}, fit no layout: export one output (1, N, numbers of a box).")
+    classes = f" with {named} classes" if named else ""
+    raise ModelProblem(f"Its outputs, {shapes}, fit no layout{classes}: say layout = one of {', '.join(LAYOUTS)}.")
 
 
 def _infer_of_rows(
     output: Tensor, size: tuple[int, int], named: int | None, ultralytics: bool
 ) -> tuple[str, int] | None:
-    """Infer the layout and the number of classes of rows; None: unknown.
-
-    Arguments as of `infer`; the output is (1, rows, columns).
-    """
+    """Do as `infer` for one output (1, rows, columns); None: it is unknown."""
     _, rows, columns = output.shape
-    if _is_end2end(rows, columns, size, ultralytics):
+    few = rows <= 1000 and rows > columns
+    if (columns == 6 and grid(rows, size) is None) or (ultralytics and few and columns >= 6):
         return "end2end", named or 0
     # After the four sides and the objectness.
     classes = columns - 5
@@ -173,14 +177,6 @@ def _infer_of_rows(
     return None
 
 
-def _is_end2end(rows: int, columns: int, size: tuple[int, int], ultralytics: bool) -> bool:
-    """Return whether rows are boxes after suppression, with score and class."""
-    if columns == 6 and grid(rows, size) is None:
-        return True
-    few = rows <= 1000 and rows > columns
-    return ultralytics and few and columns >= 6
-
-
 def _name_with_objectness(output: Tensor, size: tuple[int, int], ultralytics: bool) -> str:
     """Return the layout of an output (1, N, 5 + classes) with an objectness."""
     rows = output.shape[1]
@@ -192,18 +188,6 @@ def _name_with_objectness(output: Tensor, size: tuple[int, int], ultralytics: bo
     centres, _ = cells
     is_decoded = float(output[..., :2].max()) > float(centres.max()) / 2
     return "yolox-decoded" if is_decoded else "yolox"
-
-
-def _unknown_layout(outputs: Sequence[Tensor], named: int | None) -> ModelProblem:
-    """Return the sentence on outputs that fit no layout."""
-    shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
-    if all(out.ndim > 3 for out in outputs):
-        return ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
-    if all(out.ndim != 3 for out in outputs):
-        return ModelProblem(f"Its outputs, {shapes}, fit no layout: export one output (1, N, numbers of a box).")
-    classes = f" with {named} classes" if named else ""
-    known = ", ".join(LAYOUTS)
-    return ModelProblem(f"Its outputs, {shapes}, fit no layout{classes}: say layout = one of {known}.")
 
 
 def join_candidates(candidates: Sequence[Candidates], size: tuple[int, int] | None) -> Detections:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -117,53 +117,46 @@ def _open(path: Path, runtime: Runtime) -> TableDraft:
     noise = _noise(runtime, runtime.batch or 1)
     outputs = runtime.answers(noise)
     names = read_labels(runtime)
-    guess = _guess_task(path, runtime, outputs, len(noise))
-    notes = [f"It is a model for {runtime.kind}.", *guess.notes]
+    task, count, found = _guess_task(path, runtime, outputs, len(noise))
+    notes = [f"It is a model for {runtime.kind}.", *found]
     if runtime.size is not None:
         height, width = runtime.size
         notes.append(f"It takes {runtime.channels or 3} channels of {height} by {width} pixels.")
     if names:
         notes.append(f"The names of its {len(names)} classes are in the file.")
-    table = {"task": guess.task, "weights": {"path": str(path)}}
+    table = {"task": task, "weights": {"path": str(path)}}
     draft = TableDraft("exported", path.name, table, notes=tuple(notes))
-    if names or guess.task == "embed":
+    if names or task == "embed":
         return draft
-    if guess.task != "detect":
-        return draft.with_labels(guess.classes)
+    if task != "detect":
+        return draft.with_labels(count)
     detected = _count_detected(runtime, outputs)
     if detected is None:
         return replace(draft, unnamed=True)
     return draft.with_labels(detected) if detected else draft.with_any_labels()
 
 
-class _Guess(NamedTuple):
-    """What a file's answers say of its task."""
-
-    task: Task
-    classes: int | None = None
-    """How many classes or numbers it has, where that is known."""
-    notes: tuple[str, ...] = ()
-
-
-def _guess_task(path: Path, runtime: Runtime, outputs: Sequence[Tensor], pictures: int) -> _Guess:
-    """Return the task of a file by its answer to `pictures` of noise."""
+def _guess_task(
+    path: Path, runtime: Runtime, outputs: Sequence[Tensor], pictures: int
+) -> tuple[Task, int | None, tuple[str, ...]]:
+    """Return the task by an answer to pictures of noise, its classes, and notes."""
     if not outputs:
-        return _Guess("detect")
+        return "detect", None, ()
     # Heads have one row for a picture each; detectors have rows of boxes and of scores.
     if len(outputs) > 1 and all(out.ndim == 2 and len(out) == pictures for out in outputs):
-        return _Guess("classify")
+        return "classify", None, ()
     first, *others = outputs
     has_row = first.ndim <= 2 or is_row(first)
     # Maps beside a row are its features.
     if not has_row or any(out.ndim != 4 for out in others):
-        return _Guess("detect")
+        return "detect", None, ()
     weights = WeightsTable(output=runtime.outputs[0] if runtime.outputs else None)
     spec = ModelSpec(path.stem, "", "", "exported", "", "classify", "", weights)
     stated: Task | None = "classify" if runtime.metadata.get("task") == "classify" else None
     result = probe(runtime, PreprocessingTable(channels_in=runtime.channels), spec, stated)
     # Several classes at once are inferred again whenever it is loaded, as each explanation then says.
     task: Task = "classify" if result.task == "multilabel" else result.task
-    return _Guess(task, result.count, result.notes)
+    return task, result.count, result.notes
 
 
 def _count_detected(runtime: Runtime, outputs: tuple[Tensor, ...]) -> int | None:

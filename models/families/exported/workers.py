@@ -177,30 +177,25 @@ class Pool:
     def borrow(self, file: File, device: str, threads: int) -> Iterator[Worker | LocalWorker]:
         """Lend a process that has the file open. Raises as Worker, and ModelProblem for a file that has changed."""
         if isolated.INSIDE:
-            yield self._open_here(file, device, threads)
+            if self._local is None or self._local.opened != (file, device):
+                self._local = LocalWorker(file, device, threads)
+            yield self._local
             return
         worker, surplus = self._take(file, device)
         try:
             for other in surplus:
                 other.end()
             if worker is None:
-                _check_unchanged(file)
+                if File.at(file.path) != file:
+                    fault = "has changed" if file.path.exists() else "was removed"
+                    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
                 worker = Worker(file, device, threads)
             yield worker
         finally:
             self._give_back(worker)
 
-    def _open_here(self, file: File, device: str, threads: int) -> LocalWorker:
-        """Return a file opened in this process."""
-        if self._local is None or self._local.opened != (file, device):
-            self._local = LocalWorker(file, device, threads)
-        return self._local
-
     def _take(self, file: File, device: str) -> tuple[Worker | None, list[Worker]]:
-        """Wait until one more may work, and return it, and idle ones to end.
-
-        It is None where none that is idle has the file open.
-        """
+        """Wait for a turn; return a process with the file, and idle ones to end."""
         until = time.monotonic() + PATIENCE
         with self._changed:
             while self.full or (self.busy >= WARM and time.monotonic() < until):
@@ -216,10 +211,7 @@ class Pool:
         return worker, surplus
 
     def _give_back(self, worker: Worker | None) -> None:
-        """Let a process wait for other work, or end it where enough do.
-
-        `worker`: None where none could be started.
-        """
+        """Let a process wait for other work, or end it where enough do."""
         with self._changed:
             self.busy -= 1
             stays = worker is not None and worker.alive and len(self.idle) + self.busy < WARM
@@ -228,14 +220,6 @@ class Pool:
             self._changed.notify_all()
         if worker is not None and not stays:
             worker.end()
-
-
-def _check_unchanged(file: File) -> None:
-    """Raise ModelProblem for a file that changed since it was opened."""
-    if File.at(file.path) == file:
-        return
-    fault = "has changed" if file.path.exists() else "was removed"
-    raise ModelProblem(f"{file.path.name} {fault} since it was opened: choose the model again.")
 
 
 POOL = Pool()

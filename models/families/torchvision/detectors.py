@@ -436,10 +436,7 @@ def _count_scores(module: Any) -> int:
 
 
 def _first_class(module: Any, count: int, names: Sequence[str]) -> int:
-    """Return the number of the first class that is no background.
-
-    `names`: those of all classes, where stated.
-    """
+    """Return the number of the first class that is no background."""
     if not isinstance(module, (RetinaNet, FCOS)):
         return 1
     # Of sigmoids class 0 may be a class; the background may be named, too.

@@ -81,12 +81,17 @@ def check_folder(folder: Path) -> None:
                     f"{folder.name} brings its own code, which is not run here ({key} in {file}): take a model that "
                     "the library itself has."
                 )
-            if not isinstance(value, str) or not value or key == UNREAD:
-                continue
-            elsewhere = key in SOURCES and (not _LIBRARY_NAME.fullmatch(value) or os.path.isdir(value))
-            other_weights = key == "transformers_weights" and value not in FILES
-            if elsewhere or other_weights or key in OF_OTHERS or (key.endswith("_file") and not _is_plain(value)):
+            if isinstance(value, str) and value and _is_outside(key, value):
                 raise _refuse(folder, file, value)
+
+
+def _is_outside(key: str, value: str) -> bool:
+    """Return whether a value of a configuration names what the folder does not hold."""
+    if key == UNREAD:
+        return False
+    is_other = key in OF_OTHERS or (key == "transformers_weights" and value not in FILES)
+    is_path = key.endswith("_file") and not _is_plain(value)
+    return is_other or is_path or (key in SOURCES and (not _LIBRARY_NAME.fullmatch(value) or os.path.isdir(value)))
 
 
 def _refuse(folder: Path, file: str, value: object) -> WeightsProblem:
