@@ -25,7 +25,7 @@ from sightglass.api.app import create
 from sightglass.common.errors import Cancelled, Problem
 from sightglass.explain import Explainer, Explanation, Image
 from sightglass.explain.evidence.cache import clear_all
-from sightglass.explain.evidence.determinism import own_modes
+from sightglass.explain.evidence.determinism import own_random_state
 from sightglass.explain.evidence.loaded_model import MODEL_CACHE
 from sightglass.explain.explainer import replay
 from sightglass.explain.maps.heatmap import Heatmap
@@ -368,5 +368,5 @@ class Saved(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("machine", [Library, Server, Saved])
 def test_actions_in_any_order(machine: type[RuleBasedStateMachine]) -> None:
-    with own_modes():
+    with torch.enable_grad(), own_random_state():
         run_state_machine_as_test(machine, settings=steps)
