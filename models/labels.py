@@ -30,6 +30,8 @@ NAME_FILE_PARTS = ("label", "class", "idx", "name", "categor", "mapping", "synse
 """Parts of the names of files of labels."""
 MAX_BYTES, MAX_BESIDE, MAX_CLASSES = 16 * 2**20, 2**20, 1_000_000
 """Bytes of a file of class names, of one that is looked for beside a model, and classes of a model."""
+NOUNS = {False: "classes", True: "numbers"}
+"""What a model answers with, by whether it measures."""
 NUMBERED = "LABEL_"
 """What Transformers' names of classes that have none begin with."""
 NAMES_SHOWN = 3
@@ -304,10 +306,6 @@ def for_classes(
             f"{spec.id} has {count} {noun} and {where} names {len(names)}: give as many names as {noun}."
         )
     return names, ()
-
-
-NOUNS = {False: "classes", True: "numbers"}
-"""What a model answers with, by whether it measures."""
 
 
 def _assume(

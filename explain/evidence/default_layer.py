@@ -127,11 +127,11 @@ def _rolls(node: Any) -> bool:
 
 def ancestors(node: Any) -> set[Any]:
     """Return a node of autograd's graph and all that it is computed from."""
-    found = {node}
+    nodes = {node}
     waiting = [node]
     while waiting:
         parents = {parent for parent, _ in waiting.pop().next_functions if parent is not None}
-        new = parents - found
-        found |= new
+        new = parents - nodes
+        nodes |= new
         waiting += new
-    return found
+    return nodes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sightglass.common.errors import ModelProblem, nearest
 from sightglass.explain.methods.method import GUIDED, Method
 from sightglass.explain.phrases import listing
-from sightglass.explain.tasks import task_of
+from sightglass.explain.tasks import Task, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,20 +108,22 @@ def method(name: str) -> Method:
 def list_methods(loaded: LoadedModel) -> tuple[Method, ...]:
     """The methods that can explain a loaded model, in the table's order."""
     attending: set[str] = set()
-    draws_boxes = task_of(loaded.adapter).explains("detection")
-    if loaded.gradients and not draws_boxes:
+    task = task_of(loaded.adapter)
+    if loaded.gradients and not task.explains("detection"):
         if any(attention.grid for attention in loaded.survey.attentions):
             attending.add("attention")
         if loaded.attends_to_one_grid:
             attending |= {"rollout", "chefer", "legrad"}
     has_relu = loaded.gradients and any(map(_is_relu, loaded.adapter.module.modules()))
     usable = [method for method in METHODS.values() if has_relu or method.id not in GUIDED]
-    return tuple(method for method in usable if _explains(method, loaded, attending))
+    return tuple(method for method in usable if _explains(method, task, loaded, attending))
 
 
-def _explains(method: Method, loaded: LoadedModel, attending: set[str]) -> bool:
-    """Return whether a method can explain a model; `attending`: those whose attention it has."""
-    task = task_of(loaded.adapter)
+def _explains(method: Method, task: Task, loaded: LoadedModel, attending: set[str]) -> bool:
+    """Return whether a method can explain a model of a task.
+
+    `attending`: the ids of methods whose attention the model has.
+    """
     if method.family in task.unsupported_methods or (task.explains("detection") and not method.detectors):
         return False
     has_gradients = loaded.gradients or (method.layers_optional and loaded.adapter.gradients)

@@ -90,8 +90,8 @@ def draw_marks(
     size = letters or max(12, round(max(out.shape) / 42))
     listed: list[_Item] = []
     for number, (marks, label) in enumerate(items):
-        own = colors[number] if colors else None
-        listed.append(_Item(tuple(marks), label, own, number == chosen))
+        own_color = colors[number] if colors else None
+        listed.append(_Item(tuple(marks), label, own_color, number == chosen))
     names: list[tuple[tuple[int, int], str]] = []
     for item in listed:
         names += _draw_areas(out, item, line)

@@ -189,8 +189,8 @@ def misfit(tensors: Tensors, state: Tensors) -> str:
     expected = [key for key in state if not key.endswith(_COUNTER)]
     missing = [key for key in expected if key not in tensors]
     if len(missing) == len(expected):
-        own = next(iter(tensors))
-        return f"none of its tensors has a name that the model knows (it has {own}, and not {missing[0]})"
+        first_name = next(iter(tensors))
+        return f"none of its tensors has a name that the model knows (it has {first_name}, and not {missing[0]})"
     parts = {key.partition(".")[0] for key in state}
     unknown = [key for key in tensors if key not in state and not key.endswith(_COUNTER)]
     left = [key for key in unknown if key.partition(".")[0] in parts]

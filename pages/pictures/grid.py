@@ -181,7 +181,8 @@ def _filter(result: Result, model: int, view: str, class_name: str | None) -> li
         units = _filter_units(boxes, class_name, chosen)
         return [Tile(unit.id, unit.picture.key, escape(unit.words), unit=unit) for unit in units]
     scores = table.read_scores(result.plans[model].folder)
-    frame = _select_rows(result, model, view, class_name, chosen)
+    by_folders = kind_of(scores.task).by_folders
+    frame = _select_rows(result, model, view, class_name if by_folders else None, chosen)
     order = _choose_order(frame, scores)
     frame = finished.order(_filter_rows(frame, scores, view), order)
     no_answer = task_of(scores.task).no_answer
@@ -207,11 +208,11 @@ def _choose_right(result: Result, model: int) -> set[str] | None:
 def _select_rows(result: Result, model: int, view: str, class_name: str | None, chosen: set[str] | None) -> Frame:
     """Return the pictures of a view.
 
-    `chosen`: the ids of the units that a person asked for.
+    `class_name`: the class whose wrong answers alone are left, if any; `chosen`: the ids of the units that a person
+    asked for.
     """
     frame = result.frames[model]
-    kind = kind_of(table.read_scores(result.plans[model].folder).task)
-    if class_name is not None and kind.by_folders:
+    if class_name is not None:
         frame = frame[frame["truth"].eq(class_name) & frame["wrong"].eq(True)]
     if view == "wrong":
         return frame[frame["wrong"].eq(True)]
@@ -441,10 +442,10 @@ def _place_among(tiles: Sequence[Tile]) -> tuple[int, int]:
     Return the steps from it to the one before and to the next one.
     """
     remembered = state.of(PicturesPage)
-    shown = remembered.unit or remembered.opened
+    opened_id = remembered.unit or remembered.opened
     ids = [tile.id for tile in tiles]
-    if shown in ids:
-        remembered.place = ids.index(shown)
+    if opened_id in ids:
+        remembered.place = ids.index(opened_id)
         return -1, 1
     # It left the tiles when its label was corrected: the next one is where it was.
     return -1, 0

@@ -148,7 +148,8 @@ def which(picture: cli.Picture, engine_options: cli.EngineOptions, options: Whic
 
 def _describe_no_map(explanation: Explanation) -> str:
     """Return why there is no map to compare."""
-    missed = find_missed(explanation, explanation.options.targets)
+    is_detector = explanation.task.explains("detection")
+    missed = find_missed(explanation, explanation.options.targets) if is_detector else []
     if missed:
         why = missed[0].words.removesuffix(".")
         return f"{why}, so there is no map to compare: take a lower --score-thr, or another class."

@@ -304,7 +304,8 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     """Print and return a run's evaluation against its labels."""
     scores, truth = table.read_scores(folder), labels.read_labels(folder)
     files = _report_label_files(console, truth) if truth is not None else {}
-    if not kinds.kind_of(scores.task).names_classes:
+    kind = kinds.kind_of(scores.task)
+    if not kind.names_classes:
         return files | _report_numbers(console, folder, scores.unit)
     names = _report_names(console, folder)
     lines = [problem.words for problem in truth.problems] if truth is not None else []
@@ -319,7 +320,7 @@ def _report_evaluation(console: Console, folder: Path) -> Json:
     console.say(" ".join(f"{line}." for line in (evaluation.headline, *evaluation.label_sentences)))
     pictures = (f"{picture}: {why}." for picture, why in evaluation.problems)
     console.warn(*pictures, most=PROBLEMS, rest="pictures; summary.json has all")
-    _report_classes(console, evaluation, kinds.kind_of(scores.task).number)
+    _report_classes(console, evaluation, kind.number)
     return known | {"evaluation": evaluation.to_dict()}
 
 

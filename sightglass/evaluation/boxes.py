@@ -337,9 +337,9 @@ def match(truths: Sequence[TrueBox], boxes: Sequence[Prediction], confidence: fl
     ignored = find_ignored(truths, surest)
     right, others = list[BoxMatch](), list[BoxMatch]()
     for row, i in enumerate(indices):
-        found = np.where(free, class_overlaps[row], -1.0)
-        nearest = int(found.argmax())
-        if found[nearest] >= FOREGROUND:
+        free_overlaps = np.where(free, class_overlaps[row], -1.0)
+        nearest = int(free_overlaps.argmax())
+        if free_overlaps[nearest] >= FOREGROUND:
             free[nearest] = False
             right.append(BoxMatch(i, RIGHT, nearest))
         elif not ignored[row]:

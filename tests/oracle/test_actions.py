@@ -250,7 +250,7 @@ class Server(RuleBasedStateMachine):
             SERVER.check(asked_for, answer)
 
     @rule(route=st.sampled_from(("health", "health/alive", "health/ready", "models", "metrics", "nothing")))
-    def look(self, route: str) -> None:
+    def get_status(self, route: str) -> None:
         answer = self.client.get(f"/api/{route}")
         assert answer.status_code == (404 if route == "nothing" else 200)
 
@@ -361,7 +361,7 @@ class Saved(RuleBasedStateMachine):
 
     @precondition(lambda self: self.records)
     @rule(data=st.data())
-    def look(self, data: st.DataObject) -> None:
+    def read_maps(self, data: st.DataObject) -> None:
         record, number = data.draw(st.sampled_from([*self.records.values()]))
         assert bits_of(self.open().heatmaps(record)) == bits_of(explanations()[number].heatmaps)
 

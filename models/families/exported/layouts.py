@@ -145,9 +145,9 @@ def infer(outputs: Sequence[Tensor], size: tuple[int, int], named: int | None, u
     Raises ModelProblem, with the shapes, where they are none of those known.
     """
     if outputs[0].ndim == 3 and len(outputs) < 4:
-        found = _infer_of_rows(outputs[0], size, named, ultralytics)
-        if found is not None:
-            return found
+        layout = _infer_of_rows(outputs[0], size, named, ultralytics)
+        if layout is not None:
+            return layout
     shapes = ", ".join(str(tuple(out.shape)) for out in outputs)
     if all(out.ndim > 3 for out in outputs):
         raise ModelProblem(f"Its outputs, {shapes}, are maps: for segmentation export a class's mean, for boxes rows.")
